@@ -1,0 +1,108 @@
+//! `AnomalyMap`: how defective each pixel looks, and the image score.
+
+use crate::error::{Error, Result};
+use ndarray::Array2;
+
+/// `[height, width]`, the probability of a defect for each pixel, in `0..=1`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnomalyMap(Array2<f32>);
+
+impl AnomalyMap {
+    /// Takes the probabilities `[height, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if empty, [`Error::NotFinite`] if a value is no number.
+    pub fn new(values: Array2<f32>) -> Result<Self> {
+        if values.is_empty() {
+            return Err(Error::shape("anomaly map", values.dim(), "at least 1 x 1"));
+        }
+        if let Some(row) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite {
+                what: "anomaly map".into(),
+                row,
+            });
+        }
+        let values = if values.is_standard_layout() {
+            values
+        } else {
+            values.as_standard_layout().into_owned()
+        };
+        Ok(Self(values))
+    }
+
+    /// The probabilities, `[height, width]`.
+    #[must_use]
+    pub fn values(&self) -> &Array2<f32> {
+        &self.0
+    }
+
+    /// The maximum of the map after a square mean filter.
+    ///
+    /// The window is 21 x 21 at 256 x 256 and scales with the height, kept odd;
+    /// pixels outside count as zero and the divisor stays the full window, as
+    /// `avg_pool2d(map, 21, stride=1, padding=10)` of the original code does.
+    #[must_use]
+    pub fn image_score(&self) -> f64 {
+        let window = score_window(self.0.nrows());
+        mean_filter(&self.0, window)
+            .iter()
+            .fold(0.0f64, |top, &v| top.max(v))
+    }
+}
+
+/// Side of the image score's window for a map of this height: 21 at 256.
+#[must_use]
+pub fn score_window(height: usize) -> usize {
+    let side = (21.0 * height as f64 / 256.0).round() as usize;
+    (side.max(1)) | 1
+}
+
+/// Mean over a centred `window` x `window` square, zeros outside.
+fn mean_filter(values: &Array2<f32>, window: usize) -> Array2<f64> {
+    let (h, w) = values.dim();
+    let r = window / 2;
+    // Summed-area table, one row and column larger than the map.
+    let mut sum = Array2::<f64>::zeros((h + 1, w + 1));
+    for y in 0..h {
+        let mut row = 0.0;
+        for x in 0..w {
+            row += f64::from(values[[y, x]]);
+            sum[[y + 1, x + 1]] = sum[[y, x + 1]] + row;
+        }
+    }
+    let area = (window * window) as f64;
+    Array2::from_shape_fn((h, w), |(y, x)| {
+        let (y0, y1) = (y.saturating_sub(r), (y + r + 1).min(h));
+        let (x0, x1) = (x.saturating_sub(r), (x + r + 1).min(w));
+        (sum[[y1, x1]] - sum[[y0, x1]] - sum[[y1, x0]] + sum[[y0, x0]]) / area
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_21_at_256_and_stays_odd() {
+        assert_eq!(score_window(256), 21);
+        assert_eq!(score_window(128), 11);
+        assert_eq!(score_window(1), 1);
+    }
+
+    #[test]
+    fn one_bright_pixel_scores_its_share_of_the_window() {
+        let mut values = Array2::zeros((256, 256));
+        values[[100, 40]] = 0.882;
+        let score = AnomalyMap::new(values).unwrap().image_score();
+        assert!((score - 0.882 / 441.0).abs() < 1e-7, "{score}");
+    }
+
+    #[test]
+    fn the_border_counts_zeros_outside() {
+        let map = AnomalyMap::new(Array2::ones((12, 12))).unwrap(); // window 1
+        assert!((map.image_score() - 1.0).abs() < 1e-12);
+        let filtered = mean_filter(&Array2::ones((12, 12)), 3);
+        assert!((filtered[[0, 0]] - 4.0 / 9.0).abs() < 1e-12);
+        assert!((filtered[[0, 5]] - 6.0 / 9.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,1 @@
+//! See the tour in the crate's front page.

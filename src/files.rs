@@ -1,0 +1,134 @@
+//! Output files are written whole or not at all.
+
+use crate::error::{Error, Result};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Writes `bytes` to a temporary file beside `path`, then renames it there.
+///
+/// # Errors
+/// [`Error::Io`]; `path` is then as it was.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic`], the content coming from `write`.
+///
+/// # Errors
+/// [`Error::Io`]; `path` is then as it was.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut std::io::BufWriter<&mut fs::File>) -> std::io::Result<()>,
+) -> Result<()> {
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".goma-")
+        .suffix(".part")
+        .tempfile_in(folder)
+        .map_err(Error::io("create", path))?;
+    {
+        let mut buffer = std::io::BufWriter::new(file.as_file_mut());
+        write(&mut buffer)
+            .and_then(|()| buffer.flush())
+            .map_err(Error::io("write", path))?;
+    }
+    set_default_permissions(file.path())?;
+    file.persist(path)
+        .map_err(|e| Error::io("write", path)(e.error))?;
+    Ok(())
+}
+
+/// Temporary files are private to their owner; results are not.
+#[cfg(unix)]
+fn set_default_permissions(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(Error::io("write", path))
+}
+
+#[cfg(not(unix))]
+fn set_default_permissions(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// What to do when an output folder exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse (an empty folder is taken).
+    Refuse,
+    /// Make it anew (`--force`).
+    Replace,
+    /// Go on with what is there (`--resume`).
+    Continue,
+}
+
+/// Makes an output folder.
+///
+/// [`Existing::Replace`] removes a folder's content only where `marker`, a
+/// file every such output holds, shows that goma wrote it: a home folder
+/// named by mistake is not emptied.
+///
+/// # Errors
+/// [`Error::Exists`] if a non-empty folder, or a file, is in the way.
+pub fn output_folder(path: &Path, existing: Existing, marker: &str) -> Result<PathBuf> {
+    let occupied = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
+        Err(_) if path.is_file() => return Err(Error::Exists { path: path.into() }),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    if occupied {
+        match existing {
+            Existing::Continue => {}
+            Existing::Refuse => {
+                return Err(Error::Exists { path: path.into() }
+                    .help("choose another folder, or pass --force to replace it"));
+            }
+            Existing::Replace if path.join(marker).exists() => {
+                fs::remove_dir_all(path).map_err(Error::io("remove", path))?;
+            }
+            Existing::Replace => {
+                return Err(Error::Exists { path: path.into() }.help(format!(
+                    "it holds no {marker}, so goma did not write it and will not remove it; \
+                     choose another folder"
+                )));
+            }
+        }
+    }
+    fs::create_dir_all(path).map_err(Error::io("create", path))?;
+    Ok(path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        write_atomic(&path, b"old").unwrap();
+        let failed = write_atomic_with(&path, |f| {
+            f.write_all(b"half")?;
+            Err(std::io::Error::other("disk full"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn force_does_not_empty_a_folder_that_goma_did_not_write() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+        assert!(output_folder(dir.path(), Existing::Refuse, "run.json").is_err());
+        assert!(output_folder(dir.path(), Existing::Replace, "run.json").is_err());
+        assert!(dir.path().join("letter.txt").exists());
+        fs::write(dir.path().join("run.json"), "{}").unwrap();
+        output_folder(dir.path(), Existing::Replace, "run.json").unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
