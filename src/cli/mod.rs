@@ -147,8 +147,9 @@ fn print_error(error: &Error) {
         }
         next = current.source().map(|s| {
             // Boxed library errors keep their concrete type behind the box.
-            s.downcast_ref::<Box<Error>>()
-                .map_or(s, |boxed| boxed.as_ref() as &(dyn std::error::Error + 'static))
+            s.downcast_ref::<Box<Error>>().map_or(s, |boxed| {
+                boxed.as_ref() as &(dyn std::error::Error + 'static)
+            })
         });
     }
     for (i, line) in lines.iter().enumerate() {

@@ -79,7 +79,11 @@ impl Image {
             return Ok(self.clone());
         }
         if height == 0 || width == 0 {
-            return Err(Error::shape("resized image", (height, width), "at least 1 x 1"));
+            return Err(Error::shape(
+                "resized image",
+                (height, width),
+                "at least 1 x 1",
+            ));
         }
         let mut out = Array3::zeros((self.channels(), height, width));
         let plane = self.height() * self.width();
@@ -104,8 +108,8 @@ fn resize_plane(source: &[f32], h: usize, w: usize, target: &mut [f32], oh: usiz
     let source: Vec<F32> = source.iter().map(|&v| F32::new(v)).collect();
     let mut pixels = vec![F32::new(0.0); target.len()];
     let view = TypedImageRef::new(w as u32, h as u32, &source).expect("sizes agree");
-    let mut out = TypedImage::from_pixels_slice(ow as u32, oh as u32, &mut pixels)
-        .expect("sizes agree");
+    let mut out =
+        TypedImage::from_pixels_slice(ow as u32, oh as u32, &mut pixels).expect("sizes agree");
     Resizer::new()
         .resize_typed(
             &view,

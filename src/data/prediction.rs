@@ -28,7 +28,9 @@ impl Prediction {
             ));
         }
         let sum: f64 = probabilities.iter().sum();
-        let bad = probabilities.iter().position(|p| !(0.0..=1.0 + 1e-9).contains(p));
+        let bad = probabilities
+            .iter()
+            .position(|p| !(0.0..=1.0 + 1e-9).contains(p));
         if let Some(row) = bad.or((!((sum - 1.0).abs() <= 1e-6)).then_some(0)) {
             return Err(Error::NotFinite {
                 what: format!("class probabilities (sum {sum})"),
