@@ -71,7 +71,7 @@ impl Blot {
 pub fn crack(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
     let length = 18.0 + 110.0 * severity * between(rng, 0.6, 1.1);
     let half_width = 0.45 + 1.0 * severity * between(rng, 0.7, 1.2);
-    let depth = 0.30 + 0.62 * severity;
+    let depth = 0.20 + 0.70 * severity;
     let from_edge = chance(rng, 0.5);
     let mut angle = between(rng, 0.0, 4.0 * FRAC_PI_2);
     let mut point = if from_edge {
@@ -122,7 +122,7 @@ pub fn crack(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
 pub fn chip(surface: &mut Surface, outline: &Outline, severity: f32, rng: &mut impl Rng) {
     let wide = 5.0 + 17.0 * severity * between(rng, 0.8, 1.2);
     let deep = wide * between(rng, 0.45, 0.8);
-    let mut blot = Blot::draw(0.0, [wide, deep], 0.9, rng);
+    let mut blot = Blot::draw(0.0, [wide, deep], 0.5, rng);
     let along = between(rng, -105.0, 105.0);
     (blot.centre, blot.turn) = match rng.random_range(0..4u8) {
         0 => ([-outline.half[0] - 1.0, along], [0.0, 1.0]),
@@ -130,7 +130,7 @@ pub fn chip(surface: &mut Surface, outline: &Outline, severity: f32, rng: &mut i
         2 => ([along, -outline.half[1] - 1.0], [1.0, 0.0]),
         _ => ([along, outline.half[1] + 1.0], [1.0, 0.0]),
     };
-    fracture(surface, &blot, 0.35 * deep, severity);
+    fracture(surface, &blot, 0.55 * deep, severity);
 }
 
 /// A corner broken off along a rough line.
@@ -140,11 +140,11 @@ pub fn broken_corner(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
     // The round corner stands about 9 units back from the square's own.
     let at = [corner[0] * (HALF_SIDE - 5.0), corner[1] * (HALF_SIDE - 5.0)];
     let deep = size * between(rng, 0.75, 1.0);
-    let mut blot = Blot::draw(0.0, [size * 1.25, deep], 0.55, rng);
+    let mut blot = Blot::draw(0.0, [size * 1.25, deep], 0.3, rng);
     let angle = FRAC_PI_2 * 0.5 * -(corner[0] * corner[1]) + spread(rng, 0.2);
     blot.centre = at;
     blot.turn = [angle.cos(), angle.sin()];
-    fracture(surface, &blot, 0.3 * size + 1.0, severity);
+    fracture(surface, &blot, 0.34 * deep + 1.5, severity);
 }
 
 /// Takes away what lies deeper than `slant` within a blot, and makes the rest
@@ -165,12 +165,12 @@ fn fracture(surface: &mut Surface, blot: &Blot, slant: f32, severity: f32) {
             .noise
             .octaves(point[0] * 0.28 + 50.0, point[1] * 0.28, 2)
             - 0.5;
-        let tilt = face * (0.45 + 0.35 * severity + 0.9 * rough);
+        let tilt = face * (0.40 + 0.25 * severity + 0.7 * rough);
         slope[at][0] -= tilt * outward[0];
         slope[at][1] -= tilt * outward[1];
         let falling = smoothstep(0.0, 1.0, -d / slant);
-        cavity[at] =
-            cavity[at].max(face * (0.14 + 0.16 * severity + 0.35 * falling + 0.25 * rough));
+        cavity[at] = cavity[at]
+            .max(face * (0.10 + 0.10 * severity + 0.40 * falling * falling + 0.16 * rough));
         powder[at] = powder[at].max(face * (0.18 + 0.4 * rough).max(0.0));
         ink[at] *= 1.0 - face;
         distance[at] = distance[at].max(-d - slant);
@@ -188,7 +188,7 @@ fn fracture(surface: &mut Surface, blot: &Blot, slant: f32, severity: f32) {
 pub fn residue(surface: &mut Surface, colour: Colour, severity: f32, rng: &mut impl Rng) {
     let long = 5.0 + 24.0 * severity * between(rng, 0.7, 1.2);
     let wide = long * between(rng, 0.28, 0.7);
-    let blot = Blot::draw(100.0, [long, wide], 1.0, rng);
+    let blot = Blot::draw(100.0, [long, wide], 0.7, rng);
     let white: Spectrum = [1.0, 0.99, 0.97, 1.0, 1.0, 0.95];
     let dark: Spectrum = [0.30, 0.27, 0.29, 0.33, 0.29, 0.30];
     surface.matter = match (colour, rng.random_range(0..4u8)) {
@@ -197,7 +197,7 @@ pub fn residue(surface: &mut Surface, colour: Colour, severity: f32, rng: &mut i
         (_, 3) => dark,
         _ => white,
     };
-    let opacity = 0.40 + 0.58 * severity;
+    let opacity = 0.28 + 0.68 * severity;
     let mut residue = std::mem::take(&mut surface.residue);
     let mut cavity = std::mem::take(&mut surface.cavity);
     let mut slope = std::mem::take(&mut surface.slope);
@@ -210,9 +210,9 @@ pub fn residue(surface: &mut Surface, colour: Colour, severity: f32, rng: &mut i
         let shadow = 0.06 + 0.30 * severity;
         cavity[at] = cavity[at]
             .max(shadow * line)
-            .max(cover * (0.05 - 0.5 * lumps * severity));
+            .max(cover * (0.03 - 0.28 * lumps * severity));
         let raised = (0.15 + 0.5 * severity) * falloff((d + 1.0).abs() / 2.2);
-        slope[at][0] += raised * outward[0] + 0.5 * cover * lumps;
+        slope[at][0] += raised * outward[0] + 0.4 * cover * lumps;
         slope[at][1] += raised * outward[1] - 0.3 * cover * lumps;
     });
     surface.residue = residue;
@@ -225,7 +225,7 @@ pub fn dent(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
     let long = 7.0 + 17.0 * severity * between(rng, 0.7, 1.2);
     let wide = long * between(rng, 0.45, 1.0);
     let blot = Blot::draw(95.0, [long, wide], 0.0, rng);
-    let steep = 0.12 + 0.55 * severity;
+    let steep = 0.05 + 0.52 * severity;
     let mut slope = std::mem::take(&mut surface.slope);
     let mut cavity = std::mem::take(&mut surface.cavity);
     surface.near(blot.centre, blot.reach() * 1.6, |at, point| {
@@ -247,7 +247,7 @@ pub fn dent(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
 pub fn stain(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
     let long = 7.0 + 24.0 * severity * between(rng, 0.7, 1.2);
     let wide = long * between(rng, 0.55, 1.0);
-    let blot = Blot::draw(95.0, [long, wide], 0.8, rng);
+    let blot = Blot::draw(95.0, [long, wide], 0.42, rng);
     let dyes: [Spectrum; 4] = [
         [0.78, 0.80, 0.42, 0.97, 0.72, 0.45], // red: dark in G and NORMAL
         [0.70, 0.60, 0.80, 0.40, 0.72, 0.82], // blue: dark in R and AM
@@ -255,7 +255,7 @@ pub fn stain(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
         [0.62, 0.60, 0.60, 0.66, 0.62, 0.64], // dirt: in all alike
     ];
     surface.dye = pick(rng, &dyes);
-    let density = 0.16 + 0.80 * severity;
+    let density = 0.10 + 0.82 * severity;
     let mut stain = std::mem::take(&mut surface.stain);
     surface.near(blot.centre, blot.reach(), |at, point| {
         let (d, _) = blot.boundary(point);
@@ -270,7 +270,7 @@ pub fn stain(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
 /// Cut askew: a rhombus or a trapezium instead of a square.
 pub fn out_of_square(surface: &mut Surface, outline: &Outline, severity: f32, rng: &mut impl Rng) {
     let sign = pick(rng, &[-1.0f32, 1.0]);
-    let off = sign * (2.5 + 10.5 * severity);
+    let off = sign * (1.8 + 7.5 * severity);
     let mut askew = outline.clone();
     match rng.random_range(0..3u8) {
         0 => askew.shear += off / HALF_SIDE,

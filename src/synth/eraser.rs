@@ -6,7 +6,7 @@ use super::light::{GREEN, PINK, Spectrum, WHITE};
 use super::noise::{Noise, smoothstep};
 use super::outline::{HALF_SIDE, Outline};
 use super::print::Print;
-use super::surface::{Placement, Surface, Window, falloff};
+use super::surface::{Placement, REACH, Surface, Window, falloff};
 use crate::random::Seed;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ impl Eraser {
             outline: Outline {
                 half: [HALF_SIDE + spread(rng, 0.7), HALF_SIDE + spread(rng, 0.7)],
                 radius: std::array::from_fn(|_| 21.0 + spread(rng, 2.2)),
-                bow: std::array::from_fn(|_| 1.0 + spread(rng, 0.5)),
+                bow: std::array::from_fn(|_| 0.6 + spread(rng, 0.35)),
                 shear: spread(rng, 0.003),
                 taper: scatter(rng, 0.4),
                 waves: Noise::new(rng.random()),
@@ -139,7 +139,7 @@ impl Eraser {
             rubber: std::array::from_fn(|c| base[c] * (overall + own[c])),
             rim: std::array::from_fn(|_| between(rng, 5.0, 13.0)),
             scuff: if coloured {
-                between(rng, 0.25, 1.0)
+                between(rng, 0.40, 1.0)
             } else {
                 between(rng, 0.0, 0.7)
             },
@@ -157,7 +157,7 @@ impl Eraser {
     /// `None` if it lies outside.
     pub fn surface(&self, placement: Placement, width: usize, height: usize) -> Option<Surface> {
         let [cos, sin] = placement.turn;
-        let reach = (HALF_SIDE + 16.0) * (cos.abs() + sin.abs()) * placement.scale;
+        let reach = (HALF_SIDE + REACH) * (cos.abs() + sin.abs()) * placement.scale;
         let span = |centre: f32, limit: usize| {
             let from = (centre - reach).floor().clamp(0.0, limit as f32) as usize;
             let to = (centre + reach).ceil().clamp(0.0, limit as f32) as usize;
@@ -226,7 +226,8 @@ impl Eraser {
         let rim = falloff((depth - 4.0).abs() / 6.0);
         let many = 0.25 * smoothstep(0.45, 0.85, patch) + 0.75 * rim * smoothstep(0.25, 0.7, patch);
         let specks = smoothstep(0.93 - 0.35 * many, 1.05, fine);
-        let veil = 0.16 * smoothstep(0.35, 0.8, patch) * (0.55 + 0.9 * streak * fine) + 0.17 * rim;
+        let veil = 0.21 * smoothstep(0.35, 0.8, patch) * (0.5 + 1.1 * streak * fine)
+            + rim * (0.14 + 0.2 * patch);
         let mut powder = self.scuff * (veil + 0.9 * specks);
         if self.pad > 0.0 {
             let (across, along) = (x * 0.625 + y * 0.781, x * 0.781 - y * 0.625);
@@ -240,11 +241,11 @@ impl Eraser {
     /// Scratches and specks of powder, a few dark dust grains.
     fn scratch(&self, surface: &mut Surface) {
         let rng = &mut self.scratches.rng();
-        let lines = (self.scuff * between(rng, 25.0, 75.0)) as usize;
+        let lines = (self.scuff * between(rng, 50.0, 150.0)) as usize;
         let mut powder = std::mem::take(&mut surface.powder);
         for _ in 0..lines {
             let from = [between(rng, -128.0, 128.0), between(rng, -128.0, 128.0)];
-            let length = 3.0 + 34.0 * between(rng, 0.0, 1.0).powi(3);
+            let length = 3.0 + 42.0 * between(rng, 0.0, 1.0).powi(3);
             let angle = between(rng, 0.0, std::f32::consts::PI);
             let scratch = Scratch {
                 from,
@@ -253,7 +254,7 @@ impl Eraser {
                     from[1] + length * angle.sin(),
                 ],
                 half_width: between(rng, 0.35, 0.8),
-                opacity: self.scuff * (0.04 + 0.34 * between(rng, 0.0, 1.0).powi(3)),
+                opacity: self.scuff * (0.05 + 0.40 * between(rng, 0.0, 1.0).powi(3)),
             };
             scratch.draw(surface, &mut powder);
         }

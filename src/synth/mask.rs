@@ -9,8 +9,8 @@ const LEAST: u8 = 3;
 const CLEAR: u8 = 8;
 /// Fewer pixels than this are no visible defect.
 const FEWEST: usize = 6;
-/// Gaps up to twice this wide are closed.
-const CLOSING: usize = 2;
+/// Gaps up to twice this wide are closed: the masks stay those of the strokes.
+const CLOSING: usize = 1;
 
 /// The pixels where any channel of two pictures (`[channels, height, width]`)
 /// differs, small gaps closed; `None` if hardly anything does.

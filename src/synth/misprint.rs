@@ -35,7 +35,8 @@ pub fn missing_ink(surface: &mut Surface, print: &Print, severity: f32, rng: &mu
     let long = 4.0 + 26.0 * severity * between(rng, 0.7, 1.2);
     let wide = long * between(rng, 0.4, 0.9);
     let [cos, sin] = direction(rng);
-    let strength = (0.45 + 0.55 * severity).min(1.0);
+    let strength = 0.62 + 0.36 * severity;
+    let bare = 0.22 * severity - 0.12;
     let noise = Noise::new(rng.random());
     let mut ink = std::mem::take(&mut surface.ink);
     surface.near(centre, long * 1.5, |at, [x, y]| {
@@ -44,7 +45,11 @@ pub fn missing_ink(surface: &mut Surface, print: &Print, severity: f32, rng: &mu
         let inside = 1.0 - (u * u + v * v).sqrt();
         let ragged = noise.octaves(x * 0.16, y * 0.16, 2) - 0.5;
         let speckled = noise.at(x * 0.5 + 31.0, y * 0.5) - 0.5;
-        let lost = smoothstep(-0.05, 0.32, inside + 0.9 * ragged + 0.55 * speckled - 0.05);
+        let lost = smoothstep(
+            -0.03,
+            0.22,
+            inside - 0.28 + bare + 0.8 * ragged + 0.9 * speckled,
+        );
         let lost = lost * smoothstep(-0.5, -0.2, inside);
         ink[at] *= 1.0 - strength * lost;
     });
@@ -58,7 +63,7 @@ pub fn smear(surface: &mut Surface, print: &Print, severity: f32, rng: &mut impl
     let [dx, dy] = direction(rng);
     let length = 6.0 + 26.0 * severity * between(rng, 0.7, 1.2);
     let reach = character.radius() * between(rng, 0.7, 1.3) + 18.0 * severity;
-    let opacity = 0.14 + 0.62 * severity;
+    let opacity = 0.10 + 0.66 * severity;
     let noise = Noise::new(rng.random());
     let steps = 14;
     let mut ink = surface.ink.clone();
@@ -87,7 +92,7 @@ pub fn double_print(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
     let [dx, dy] = direction(rng);
     let distance = 3.0 + 5.5 * severity * between(rng, 0.6, 1.2);
     let turn = spread(rng, 0.008);
-    let opacity = 0.12 + 0.60 * severity;
+    let opacity = 0.06 + 0.62 * severity;
     let mut ink = surface.ink.clone();
     surface.near([0.0, 0.0], 125.0, |at, [x, y]| {
         let from = [x - dx * distance - turn * y, y - dy * distance + turn * x];
@@ -131,7 +136,7 @@ pub fn broken_character(surface: &mut Surface, print: &Print, severity: f32, rng
 pub fn faint_print(surface: &mut Surface, severity: f32, rng: &mut impl Rng) {
     let [dx, dy] = direction(rng);
     let uneven = chance(rng, 0.5);
-    let lost = 0.10 + 0.62 * severity;
+    let lost = 0.06 + 0.62 * severity;
     let noise = Noise::new(rng.random());
     let mut ink = std::mem::take(&mut surface.ink);
     surface.near([0.0, 0.0], 125.0, |at, [x, y]| {

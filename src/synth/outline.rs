@@ -4,7 +4,7 @@
 use super::noise::Noise;
 
 /// Half the side of an eraser, in the pixels of a 310 x 310 crop.
-pub const HALF_SIDE: f32 = 134.0;
+pub const HALF_SIDE: f32 = 135.0;
 
 /// A nearly square outline, centred on the origin, `y` down.
 #[derive(Debug, Clone)]

@@ -64,20 +64,10 @@ impl Character {
         ]
     }
 
-    /// Width in glyph units; the height is 100.
-    pub fn width(&self) -> f32 {
-        self.glyph.width
-    }
-
     /// Half the diagonal of the character's box, in eraser units.
     pub fn radius(&self) -> f32 {
         let (w, h) = (self.glyph.width * 0.5, 50.0);
         (w * w + h * h).sqrt() * self.unit
-    }
-
-    /// Direction of the baseline.
-    pub fn along(&self) -> [f32; 2] {
-        self.along
     }
 }
 
@@ -91,9 +81,9 @@ impl Print {
         self.line(
             &mut characters,
             WORD.iter(),
-            [-77.0, 75.0],
+            [-79.0, 77.0],
             slanted,
-            0.448,
+            0.472,
             9.0,
         );
         self.line(
@@ -107,7 +97,7 @@ impl Print {
         self.line(
             &mut characters,
             [&*RING].into_iter(),
-            [42.5, -71.0],
+            [46.0, -77.5],
             [1.0, 0.0],
             0.145,
             0.0,

@@ -66,7 +66,7 @@ impl Scene {
             ));
             erasers.push(Eraser::draw(seed.derive("member", i as u64), &lot));
         }
-        let day = 1.0 + spread(rng, 0.018);
+        let day = 1.01 + spread(rng, 0.025);
         let own: [f32; CHANNELS] = scatter(rng, 0.006);
         Self {
             erasers,
@@ -128,8 +128,16 @@ impl Scene {
     pub fn ground(&self, view: &View, surfaces: &[Option<Surface>]) -> Picture {
         let mut picture = Picture::new(view.width, view.height);
         self.belt.paint(&mut picture, view);
+        // A single side leaves the ground light enough; gaps between two sides
+        // and the corners between four are black.
+        let mut hidden = vec![0.0; view.width * view.height];
         for surface in surfaces.iter().flatten() {
-            surface.cast_shadow(&mut picture);
+            surface.hide_sky(&mut hidden, view.width);
+        }
+        for plane in &mut picture.planes {
+            for (light, hidden) in plane.iter_mut().zip(&hidden) {
+                *light *= 1.0 - 0.95 * smoothstep(0.85, 1.5, *hidden);
+            }
         }
         picture
     }
@@ -181,12 +189,12 @@ impl Belt {
         let weave = (n.at(x * 0.22, y * 0.22) - 0.5) * far;
         let mut shade = 1.0 + 0.35 * streaks + 0.45 * grain + 0.9 * weave + 0.5 * far;
         // Specks of rubber, and now and then a crumb.
-        let mut bright = 0.8 * smoothstep(0.955, 1.0, n.at(x * 0.3 + 7.0, y * 0.3));
-        let crumb = n.octaves(x * 0.035 + 21.0, y * 0.035, 3);
-        bright = bright.max(0.7 * smoothstep(0.80, 0.84, crumb));
+        let mut bright = 0.6 * smoothstep(0.965, 1.0, n.at(x * 0.3 + 7.0, y * 0.3));
+        let crumb = n.octaves(x * 0.024 + 21.0, y * 0.024, 3);
+        bright = bright.max(0.75 * smoothstep(0.83, 0.86, crumb));
         if let Some(line) = self.line {
             let ragged = 2.5 * (n.at(x * 0.08, 3.0) - 0.5);
-            let band = smoothstep(14.5, 12.5, (y - line + ragged).abs());
+            let band = smoothstep(13.0, 11.0, (y - line + ragged).abs());
             bright = bright.max(band * (0.78 + 0.25 * n.at(x * 0.1, y * 0.2)));
         }
         // The frame of the machine, only to be seen around whole packs.

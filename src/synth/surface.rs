@@ -5,6 +5,10 @@
 use super::light::{DIRECTION, INK, POWDER, RELIEF, Spectrum};
 use super::picture::Picture;
 
+/// How far an eraser's surface extends beyond its outline: what it hides of the
+/// sky above the belt.
+pub const REACH: f32 = 26.0;
+
 /// Where an eraser lies in the picture.
 #[derive(Debug, Clone, Copy)]
 pub struct Placement {
@@ -137,14 +141,16 @@ impl Surface {
         top + (low - top) * v
     }
 
-    /// Darkens what lies around and beneath the eraser.
-    pub fn cast_shadow(&self, picture: &mut Picture) {
-        for (at, pixel) in self.pixels(picture.width) {
-            let d = self.distance[at].max(0.0);
-            let kept = 1.0 - 0.93 * falloff(d / 7.0);
-            for plane in &mut picture.planes {
-                plane[pixel] *= kept;
-            }
+    /// Adds how much of the sky this eraser hides from each pixel of the ground:
+    /// 1 at its edge, more beneath it, nothing from [`REACH`] units off.
+    pub fn hide_sky(&self, hidden: &mut [f32], picture_width: usize) {
+        for (at, pixel) in self.pixels(picture_width) {
+            let d = self.distance[at];
+            hidden[pixel] += if d < 0.0 {
+                1.0 + (-d / 12.0).min(1.0)
+            } else {
+                (1.0 - d / REACH).max(0.0)
+            };
         }
     }
 
@@ -171,7 +177,7 @@ impl Surface {
         // The rounded edge turns away from the camera: black at the very edge
         // (it sees the neighbour), then a greyer wall as wide as the rim.
         let turned = falloff(depth / (0.45 * rim));
-        let wall = 1.0 - 0.80 * falloff(depth / 1.6) - 0.24 * turned;
+        let wall = 1.0 - 0.62 * falloff(depth / 1.2) - 0.26 * turned;
         let lit = wall * (1.0 - 0.9 * self.cavity[at]) * (1.0 - 0.55 * self.dirt[at]);
         let slope = [
             self.slope[at][0] + 0.30 * nx * turned,
