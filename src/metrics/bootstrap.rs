@@ -68,7 +68,10 @@ impl BootstrapOptions {
             ));
         }
         if self.resamples == 0 {
-            return Err(Error::setting("bootstrap resamples", "0 given, at least 1 expected"));
+            return Err(Error::setting(
+                "bootstrap resamples",
+                "0 given, at least 1 expected",
+            ));
         }
         let members = rows_by_group(groups);
         if members.is_empty() {
@@ -134,7 +137,11 @@ mod tests {
     use super::*;
 
     fn mean(values: &'static [f64]) -> impl Fn(&[usize]) -> [Option<f64>; 1] + Sync {
-        move |rows| [Some(rows.iter().map(|&r| values[r]).sum::<f64>() / rows.len() as f64)]
+        move |rows| {
+            [Some(
+                rows.iter().map(|&r| values[r]).sum::<f64>() / rows.len() as f64,
+            )]
+        }
     }
 
     #[test]

@@ -234,7 +234,10 @@ mod tests {
     #[test]
     fn kappa_of_a_single_class_is_undefined() {
         assert_eq!(Confusion::new(&[1, 1], &[1, 1], 2).unwrap().kappa(), None);
-        assert_eq!(Confusion::new(&[0, 1], &[0, 1], 2).unwrap().kappa(), Some(1.0));
+        assert_eq!(
+            Confusion::new(&[0, 1], &[0, 1], 2).unwrap().kappa(),
+            Some(1.0)
+        );
     }
 
     #[test]

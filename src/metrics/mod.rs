@@ -21,6 +21,9 @@ pub mod report;
 pub mod threshold;
 pub mod wilcoxon;
 
+#[cfg(test)]
+mod reference;
+
 pub use bootstrap::{BootstrapOptions, Interval};
 pub use confusion::Confusion;
 pub use pixel::{PixelMetrics, PixelScores};

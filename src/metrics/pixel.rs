@@ -95,7 +95,8 @@ impl PixelScores {
                 self.region_sizes.resize(region as usize + 1, 0);
             }
             self.region_sizes[region as usize] += 1;
-            self.defect.push(u64::from(key(score)) << 32 | u64::from(region));
+            self.defect
+                .push(u64::from(key(score)) << 32 | u64::from(region));
         }
         Ok(())
     }
@@ -200,7 +201,9 @@ mod tests {
         // the last good pixel is reached.
         let mut pixels = PixelScores::default();
         let mask = [true, true, true, false, true, false];
-        pixels.push(1, 6, &[0.9, 0.9, 0.9, 0.5, 0.0, 0.4], Some(&mask)).unwrap();
+        pixels
+            .push(1, 6, &[0.9, 0.9, 0.9, 0.5, 0.0, 0.4], Some(&mask))
+            .unwrap();
         let m = pixels.finish().unwrap();
         assert!((m.aupro - 0.5).abs() < 1e-12, "{m:?}");
         assert!((m.roc_auc - 0.75).abs() < 1e-12, "{m:?}");

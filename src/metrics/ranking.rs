@@ -41,7 +41,11 @@ impl Sweep {
                 row,
             });
         }
-        let mut order: Vec<(f64, bool)> = scores.iter().copied().zip(is_defect.iter().copied()).collect();
+        let mut order: Vec<(f64, bool)> = scores
+            .iter()
+            .copied()
+            .zip(is_defect.iter().copied())
+            .collect();
         order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         let mut points: Vec<OperatingPoint> = Vec::new();
         let (mut tp, mut fp) = (0, 0);
@@ -97,8 +101,7 @@ impl Sweep {
         let mut tp = 0;
         for p in &self.points {
             let found = (p.true_positives - tp) as f64;
-            sum += found * p.true_positives as f64
-                / (p.true_positives + p.false_positives) as f64;
+            sum += found * p.true_positives as f64 / (p.true_positives + p.false_positives) as f64;
             tp = p.true_positives;
         }
         Ok(sum / self.n_defect as f64)
@@ -239,8 +242,16 @@ mod tests {
 
     #[test]
     fn two_classes_one_vs_rest_are_the_binary_area() {
-        let p = vec![vec![0.9, 0.1], vec![0.4, 0.6], vec![0.3, 0.7], vec![0.8, 0.2]];
+        let p = vec![
+            vec![0.9, 0.1],
+            vec![0.4, 0.6],
+            vec![0.3, 0.7],
+            vec![0.8, 0.2],
+        ];
         let ovr = roc_auc_one_vs_rest(&p, &[0, 0, 1, 1]).unwrap();
-        assert_eq!(ovr, roc_auc(&[0.1, 0.6, 0.7, 0.2], &[false, false, true, true]).unwrap());
+        assert_eq!(
+            ovr,
+            roc_auc(&[0.1, 0.6, 0.7, 0.2], &[false, false, true, true]).unwrap()
+        );
     }
 }

@@ -155,7 +155,10 @@ impl Report {
         let (threshold, threshold_basis) = match options.threshold {
             Some(t) => (Some(t), "given"),
             None if n_defect > 0 => (Some(sweep.best_f1()?.threshold), "best F1 on these data"),
-            None => (None, "none: no defective piece to choose it by, and none given"),
+            None => (
+                None,
+                "none: no defective piece to choose it by, and none given",
+            ),
         };
         let binary = threshold.map(|t| binary_confusion(data, t)).transpose()?;
         let scores = binary.as_ref().map(|b| b.class(1));
@@ -164,7 +167,10 @@ impl Report {
         let recall = with_defects(scores.map(|s| s.recall));
         let specificity = with_good(scores.map(|s| s.specificity));
 
-        let named = data.probabilities.as_ref().filter(|_| data.classes.len() > 2);
+        let named = data
+            .probabilities
+            .as_ref()
+            .filter(|_| data.classes.len() > 2);
         let (classes, confusion) = match named {
             Some(p) => {
                 let predicted: Vec<usize> = p.iter().map(|p| most_probable(p)).collect();
@@ -213,7 +219,9 @@ impl Report {
             defect_recall_by_class: data.recall_by_class(threshold),
             accuracy: confusion.as_ref().map(Confusion::accuracy),
             kappa: confusion.as_ref().and_then(Confusion::kappa),
-            confusion: confusion.as_ref().map_or(Vec::new(), |m| m.counts().to_vec()),
+            confusion: confusion
+                .as_ref()
+                .map_or(Vec::new(), |m| m.counts().to_vec()),
             confusion_normalised: confusion.as_ref().map_or(Vec::new(), Confusion::normalised),
             classes,
             per_class,
@@ -431,7 +439,10 @@ mod tests {
         let data = binary(&[0, 0, 1, 1], &[0.1, 0.8, 0.7, 0.9]);
         let best = report(&data);
         assert_eq!(best.threshold, Some(0.7));
-        assert_eq!((best.f1, best.defect_recall, best.aql), (Some(0.8), Some(1.0), Some(0.0)));
+        assert_eq!(
+            (best.f1, best.defect_recall, best.aql),
+            (Some(0.8), Some(1.0), Some(0.0))
+        );
         let options = ReportOptions {
             threshold: Some(0.85),
             bootstrap: None,
@@ -444,7 +455,10 @@ mod tests {
     #[test]
     fn good_pieces_alone_leave_most_measures_undefined_and_say_so() {
         let r = report(&binary(&[0, 0], &[0.1, 0.8]));
-        assert_eq!((r.roc_auc, r.auc_pr, r.f1, r.threshold), (None, None, None, None));
+        assert_eq!(
+            (r.roc_auc, r.auc_pr, r.f1, r.threshold),
+            (None, None, None, None)
+        );
         assert!(r.notes[0].contains("no defective piece"), "{:?}", r.notes);
         let json = serde_json::to_value(&r).unwrap();
         assert!(json["roc_auc"].is_null());

@@ -161,7 +161,9 @@ mod tests {
     fn nine_folds_are_the_fewest_that_can_reach_five_in_a_thousand() {
         let p = |n: usize| {
             let x: Vec<f64> = (1..=n).map(|i| i as f64).collect();
-            wilcoxon(&x, &vec![0.0; n], Alternative::TwoSided).unwrap().p_value
+            wilcoxon(&x, &vec![0.0; n], Alternative::TwoSided)
+                .unwrap()
+                .p_value
         };
         assert_eq!(p(8), 2.0 / 256.0);
         assert_eq!(p(9), 2.0 / 512.0);
