@@ -5,7 +5,7 @@
 //! hue and saturation, every channel gets a gain of its own.
 
 use imageproc::definitions::Image as Buffer;
-use imageproc::geometric_transformations::{Interpolation, rotate_about_center};
+use imageproc::geometric_transformations::{Border, Interpolation, rotate_about_center};
 use ndarray::{Array2, Array3, ArrayViewMut2, Axis};
 use rand::Rng;
 use rand::seq::index::sample;
@@ -64,7 +64,7 @@ pub fn rotate(plane: &Array2<f32>, degrees: f32) -> Array2<f32> {
         &buffer,
         degrees.to_radians(),
         Interpolation::Bilinear,
-        image::Luma([0.0]),
+        Border::Constant(image::Luma([0.0])),
     );
     Array2::from_shape_vec((h, w), turned.into_raw()).expect("the size is kept")
 }

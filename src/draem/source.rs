@@ -6,7 +6,7 @@
 
 use crate::data::image::Image;
 use crate::error::{Error, Result};
-use crate::textures;
+use crate::pretrain::textures;
 use ndarray::{Array3, ArrayView3, Axis, s};
 use rand::Rng;
 use rand::seq::SliceRandom;
