@@ -1,1 +1,16 @@
-//! See the tour in the crate's front page.
+//! Neural networks beneath the steps: operations with right gradients
+//! ([`ops`]), layers and their named [`parameters`], optimisers ([`optim`]),
+//! and the [`resnet`] backbones with their [`weights`].
+//!
+//! Tensors are candle's, `f32`, in the order `[n, c, h, w]`. What candle
+//! 0.11.1 computes slowly or differentiates wrongly is done in [`ops`].
+
+pub mod init;
+mod kernels;
+pub mod layers;
+pub mod ops;
+mod ops_generic;
+pub mod optim;
+pub mod parameters;
+pub mod resnet;
+pub mod weights;

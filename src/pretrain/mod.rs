@@ -1,1 +1,4 @@
-//! See the tour in the crate's front page.
+//! Teaches a backbone from nothing, on made-up surfaces.
+
+pub mod sheet;
+pub mod textures;

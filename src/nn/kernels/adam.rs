@@ -1,0 +1,76 @@
+//! One step of Adam over one parameter, in a single pass over memory.
+
+use super::simd::vectorised;
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, bail};
+use rayon::prelude::*;
+use std::sync::Mutex;
+
+/// Values one task handles.
+const BLOCK: usize = 16 * 1024;
+
+/// The numbers of one step, with the bias corrections worked in.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::nn) struct Coefficients {
+    /// The gradient is multiplied by this first (clipping).
+    pub gradient_scale: f32,
+    /// Added to the gradient, times the parameter (Adam's L2 penalty).
+    pub penalty: f32,
+    /// The parameter is multiplied by this first (AdamW's decay).
+    pub keep: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    /// `lr / (1 - beta1^t)`.
+    pub step: f32,
+    /// `1 / sqrt(1 - beta2^t)`.
+    pub deviation_scale: f32,
+    pub eps: f32,
+}
+
+vectorised! {
+    fn update(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], k: Coefficients) {
+        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g * k.gradient_scale + k.penalty * *p;
+            *m += (g - *m) * (1.0 - k.beta1);
+            *v = *v * k.beta2 + g * g * (1.0 - k.beta2);
+            let deviation = v.sqrt() * k.deviation_scale + k.eps;
+            *p = *p * k.keep - k.step * (*m / deviation);
+        }
+    }
+}
+
+/// The in-place operation on a parameter, with its gradient as the source.
+pub(in crate::nn) struct AdamStep<'a> {
+    pub coefficients: Coefficients,
+    /// Running means of the gradient and of its square.
+    pub means: Mutex<(&'a mut [f32], &'a mut [f32])>,
+}
+
+impl InplaceOp2 for AdamStep<'_> {
+    fn name(&self) -> &'static str {
+        "adam_step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        parameter: &mut CpuStorage,
+        layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> Result<()> {
+        let gradient = super::buffer::values(gradient, gradient_layout)?;
+        let (CpuStorage::F32(parameter), Some((start, end))) =
+            (parameter, layout.contiguous_offsets())
+        else {
+            bail!("a contiguous f32 parameter expected");
+        };
+        let mut means = self.means.lock().unwrap_or_else(|e| e.into_inner());
+        let (m, v) = &mut *means;
+        parameter[start..end]
+            .par_chunks_mut(BLOCK)
+            .zip(gradient.par_chunks(BLOCK))
+            .zip(m.par_chunks_mut(BLOCK))
+            .zip(v.par_chunks_mut(BLOCK))
+            .for_each(|(((p, g), m), v)| update(p, g, m, v, self.coefficients));
+        Ok(())
+    }
+}

@@ -1,0 +1,309 @@
+//! Convolution: windows written out strip by strip (im2col), then a matrix
+//! product, so that a strip stays in the cache between the two.
+
+use super::buffer::{Shared, filled, output, read, tensor_like, values, with_scratch};
+use super::im2col::{Geometry, col2im, im2col};
+use super::matrix::{Matrix, multiply};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+/// Values of a strip's window matrix: half a megabyte, a share of the L2 cache.
+const STRIP: usize = 128 * 1024;
+
+/// Weight gradients are summed in this many partial sums at most.
+const PARTIAL_SUMS: usize = 8;
+
+/// Partial sums of weight gradients may take this many values (64 MiB) ...
+const PARTIAL_VALUES: usize = 16 << 20;
+
+/// ... but are never fewer than this, so that two cores have work.
+const FEWEST_PARTIAL_SUMS: usize = 2;
+
+/// Output rows of one strip.
+fn strip_rows(g: &Geometry) -> usize {
+    let columns = (STRIP / g.window()).max(256);
+    // At least two strips an image: a batch of one keeps two cores busy.
+    let half = g.out_height().div_ceil(2);
+    (columns / g.out_width()).clamp(1, half)
+}
+
+/// Strips of rows that cover every image, in order: (image, first row, rows).
+fn strips(g: &Geometry) -> Vec<(usize, usize, usize)> {
+    let rows = strip_rows(g);
+    (0..g.batch)
+        .flat_map(|image| {
+            (0..g.out_height())
+                .step_by(rows)
+                .map(move |first| (image, first, rows.min(g.out_height() - first)))
+        })
+        .collect()
+}
+
+/// Calls `f` with the window matrix `[window, rows * out_width]` of a strip.
+fn with_windows<R>(
+    x: &[f32],
+    g: &Geometry,
+    (image, first, rows): (usize, usize, usize),
+    f: impl FnOnce(Matrix) -> R,
+) -> R {
+    let size = g.channels * g.in_plane();
+    let image = &x[image * size..][..size];
+    let columns = rows * g.out_width();
+    if g.is_pointwise() {
+        let part = &image[first * g.width..];
+        return f(Matrix::new(part, (g.window(), columns), (g.in_plane(), 1)));
+    }
+    with_scratch(g.window() * columns, |scratch| {
+        im2col(image, g, first, rows, scratch);
+        f(Matrix::row_major(scratch, g.window(), columns))
+    })
+}
+
+/// `y[n, o] = bias[o] + sum over c of w[o, c] * x[n, c]`.
+fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry) -> Vec<f32> {
+    let plane = g.out_plane();
+    let weights = Matrix::row_major(w, g.filters, g.window());
+    let fill = |y: &mut [std::mem::MaybeUninit<f32>]| {
+        let y = Shared::new(y);
+        strips(g).into_par_iter().for_each(|strip| {
+            let (image, first, rows) = strip;
+            let columns = rows * g.out_width();
+            let start = image * g.filters * plane + first * g.out_width();
+            // SAFETY: a strip alone writes its rows of each output plane; the
+            // last of them ends (filters - 1) planes and `columns` further on.
+            let out = unsafe { y.at(start, (g.filters - 1) * plane + columns) };
+            with_windows(x, g, strip, |windows| {
+                // SAFETY: as above; nothing is accumulated.
+                unsafe { multiply(out, plane, false, weights, windows) };
+            });
+            for (filter, b) in bias.into_iter().flatten().enumerate() {
+                // SAFETY: as above, and written by the product just now.
+                let row =
+                    unsafe { std::slice::from_raw_parts_mut(out.add(filter * plane), columns) };
+                row.iter_mut().for_each(|v| *v += b);
+            }
+        });
+    };
+    // SAFETY: the strips cover every output row of every image.
+    unsafe { filled(g.batch * g.filters * plane, fill) }
+}
+
+/// The gradient of the weights, `[filters, window]`.
+///
+/// The strips are dealt to a number of partial sums that depends on the
+/// shapes alone, each added up in order, then the partial sums in order.
+fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    let plane = g.out_plane();
+    let size = g.filters * g.window();
+    let strips = strips(g);
+    let sums = (PARTIAL_VALUES / size).clamp(FEWEST_PARTIAL_SUMS, PARTIAL_SUMS);
+    let share = strips.len().div_ceil(sums);
+    let partial: Vec<Vec<f32>> = strips
+        .par_chunks(share)
+        .map(|strips| {
+            let mut sum = vec![0.0_f32; size];
+            for &strip in strips {
+                let (image, first, rows) = strip;
+                let columns = rows * g.out_width();
+                let start = image * g.filters * plane + first * g.out_width();
+                let dy = Matrix::new(&dy[start..], (g.filters, columns), (plane, 1));
+                with_windows(x, g, strip, |windows| {
+                    // SAFETY: `sum` has `filters` rows of `window` values and
+                    // belongs to this closure.
+                    unsafe {
+                        multiply(sum.as_mut_ptr(), g.window(), true, dy, windows.transposed());
+                    }
+                });
+            }
+            sum
+        })
+        .collect();
+    let mut partial = partial.into_iter();
+    let mut total = partial.next().unwrap_or_default();
+    for sum in partial {
+        total.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
+    }
+    total
+}
+
+/// The gradient of the input.
+fn input_gradient(w: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    if g.stride == 1 {
+        // A convolution again: the kernels turned round, filters and
+        // channels exchanged.
+        let turned = turned(w, g);
+        let g = Geometry {
+            channels: g.filters,
+            filters: g.channels,
+            height: g.out_height(),
+            width: g.out_width(),
+            padding: g.kernel - 1 - g.padding,
+            ..*g
+        };
+        return forward(dy, &turned, None, &g);
+    }
+    strided_input_gradient(w, dy, g)
+}
+
+/// Weights `[filters, channels, k, k]` as `[channels, filters, k, k]`, each
+/// kernel turned by half a turn.
+fn turned(w: &[f32], g: &Geometry) -> Vec<f32> {
+    let taps = g.kernel * g.kernel;
+    let mut turned = Vec::with_capacity(w.len());
+    for channel in 0..g.channels {
+        for filter in 0..g.filters {
+            let kernel = &w[(filter * g.channels + channel) * taps..][..taps];
+            turned.extend(kernel.iter().rev());
+        }
+    }
+    turned
+}
+
+/// Channels whose input gradient one task computes.
+const CHANNEL_BLOCK: usize = 32;
+
+/// The transposed convolution: `w^T dy` is the gradient of the windows, which
+/// are then added onto the image. Each task owns a block of input channels.
+fn strided_input_gradient(w: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    let plane = g.out_plane();
+    let taps = g.kernel * g.kernel;
+    let mut dx = vec![0.0; g.batch * g.channels * g.in_plane()];
+    let image_size = g.channels * g.in_plane();
+    let block_size = CHANNEL_BLOCK * g.in_plane();
+    dx.par_chunks_mut(image_size)
+        .enumerate()
+        .flat_map(|(image, dx)| {
+            dx.par_chunks_mut(block_size)
+                .enumerate()
+                .map(move |(block, dx)| (image, block * CHANNEL_BLOCK, dx))
+        })
+        .for_each(|(image, first_channel, dx)| {
+            let lines = dx.len() / g.in_plane() * taps;
+            let part = &w[first_channel * taps..];
+            let weights = Matrix::new(part, (g.filters, lines), (g.window(), 1)).transposed();
+            let rows = strip_rows(g);
+            for first in (0..g.out_height()).step_by(rows) {
+                let rows = rows.min(g.out_height() - first);
+                let columns = rows * g.out_width();
+                let start = image * g.filters * plane + first * g.out_width();
+                let dy = Matrix::new(&dy[start..], (g.filters, columns), (plane, 1));
+                with_scratch(lines * columns, |scratch| {
+                    // SAFETY: the scratch has `lines` rows of `columns` values.
+                    unsafe { multiply(scratch.as_mut_ptr(), columns, false, weights, dy) };
+                    col2im(scratch, g, first, rows, dx);
+                });
+            }
+        });
+    dx
+}
+
+/// The gradient of the bias: the sum of each filter's plane, in `f64`.
+fn bias_gradient(dy: &[f32], g: &Geometry) -> Vec<f32> {
+    let plane = g.out_plane();
+    (0..g.filters)
+        .into_par_iter()
+        .map(|filter| {
+            (0..g.batch)
+                .map(|n| super::batch_norm::sum(&dy[(n * g.filters + filter) * plane..][..plane]))
+                .sum::<f64>() as f32
+        })
+        .collect()
+}
+
+/// The custom operation; gradients nobody needs are not computed.
+pub(in crate::nn) struct Conv2d {
+    pub geometry: Geometry,
+    pub input_needs_gradient: bool,
+    pub weight_needs_gradient: bool,
+}
+
+impl Conv2d {
+    fn gradients(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let g = &self.geometry;
+        read([x, w, dy], |[xs, ws, dys]| {
+            let (dx, dw) = rayon::join(
+                || {
+                    self.input_needs_gradient
+                        .then(|| input_gradient(ws, dys, g))
+                },
+                || {
+                    self.weight_needs_gradient
+                        .then(|| weight_gradient(xs, dys, g))
+                },
+            );
+            let dx = dx.map(|dx| tensor_like(dx, x)).transpose()?;
+            let dw = dw.map(|dw| tensor_like(dw, w)).transpose()?;
+            Ok((dx, dw))
+        })?
+    }
+
+    fn out_shape(&self) -> (usize, usize, usize, usize) {
+        let g = &self.geometry;
+        (g.batch, g.filters, g.out_height(), g.out_width())
+    }
+}
+
+impl CustomOp2 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
+        output(forward(x, w, None, &self.geometry), self.out_shape())
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.gradients(x, w, dy)
+    }
+}
+
+impl CustomOp3 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
+        let bias = values(bias, bias_layout)?;
+        output(forward(x, w, Some(bias), &self.geometry), self.out_shape())
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = self.gradients(x, w, dy)?;
+        let db = read([dy], |[dy]| bias_gradient(dy, &self.geometry))?;
+        Ok((dx, dw, Some(tensor_like(db, bias)?)))
+    }
+}

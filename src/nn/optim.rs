@@ -1,0 +1,350 @@
+//! Adam and AdamW over parameters in a fixed order, with a state that can be
+//! saved, so that an interrupted training goes on as if nothing had happened.
+//!
+//! The formulas are PyTorch's (`torch.optim.Adam`, `torch.optim.AdamW`).
+//! candle's AdamW knows no resuming, no clipping, no L2 penalty, and takes
+//! several passes over memory.
+//!
+//! # References
+//! D. P. Kingma, J. Ba: Adam, ICLR 2015; I. Loshchilov, F. Hutter: Decoupled
+//! weight decay regularization, ICLR 2019.
+
+use super::kernels::adam::{AdamStep, Coefficients};
+use super::kernels::{self, batch_norm::sum_of_squares};
+use super::parameters::Parameters;
+use crate::error::{Error, Result};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor, Var};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// What weight decay acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decay {
+    /// On the gradient, as an L2 penalty (Adam).
+    Penalty,
+    /// On the parameter itself (AdamW).
+    Decoupled,
+}
+
+/// The settings of [`Adam`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamOptions {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Memory of the mean gradient, in [0, 1).
+    pub beta1: f64,
+    /// Memory of the mean squared gradient, in [0, 1).
+    pub beta2: f64,
+    /// Added to the root of the mean squared gradient.
+    pub eps: f64,
+    /// Strength of the decay; 0 for none.
+    pub weight_decay: f64,
+    /// What the decay acts on.
+    pub decay: Decay,
+    /// Gradients of larger Euclidean norm (over all parameters together) are
+    /// scaled down to it.
+    pub max_gradient_norm: Option<f64>,
+}
+
+impl AdamOptions {
+    /// PyTorch's defaults for Adam: betas 0.9 and 0.999, eps 1e-8, no decay.
+    #[must_use]
+    pub fn adam(learning_rate: f64) -> Self {
+        Self {
+            learning_rate,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            decay: Decay::Penalty,
+            max_gradient_norm: None,
+        }
+    }
+
+    /// AdamW with the decay given (PyTorch's default is 0.01).
+    #[must_use]
+    pub fn adam_w(learning_rate: f64, weight_decay: f64) -> Self {
+        Self {
+            weight_decay,
+            decay: Decay::Decoupled,
+            ..Self::adam(learning_rate)
+        }
+    }
+}
+
+/// Adam or AdamW, see [`AdamOptions`].
+///
+/// One step for a parameter p with gradient g (scaled by clipping), t = 1, 2 ...:
+/// ```text
+/// Adam:  g <- g + decay p          AdamW:  p <- p (1 - lr decay)
+/// m <- beta1 m + (1 - beta1) g
+/// v <- beta2 v + (1 - beta2) g^2
+/// p <- p - lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps)
+/// ```
+#[derive(Debug)]
+pub struct Adam {
+    options: AdamOptions,
+    slots: Vec<Slot>,
+}
+
+/// One parameter with its running means.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Var,
+    steps: u64,
+    means: Means,
+}
+
+#[derive(Debug)]
+enum Means {
+    /// Of gradient and squared gradient, updated in place.
+    Host { m: Vec<f32>, v: Vec<f32> },
+    /// On another device, as tensors.
+    Device { m: Tensor, v: Tensor },
+}
+
+impl Means {
+    fn zeros(parameter: &Var) -> Result<Self> {
+        Ok(if parameter.device().is_cpu() {
+            let zeros = vec![0.0; parameter.elem_count()];
+            Self::Host {
+                m: zeros.clone(),
+                v: zeros,
+            }
+        } else {
+            let zeros = parameter.as_tensor().zeros_like()?.detach();
+            Self::Device {
+                m: zeros.clone(),
+                v: zeros,
+            }
+        })
+    }
+}
+
+impl Adam {
+    /// An optimiser of all trainable parameters.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if an option is out of range.
+    pub fn new(parameters: &Parameters, options: AdamOptions) -> Result<Self> {
+        Self::of(parameters.trainable(), options)
+    }
+
+    /// An optimiser of some parameters.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if an option is out of range.
+    pub fn of(parameters: Vec<(String, Var)>, options: AdamOptions) -> Result<Self> {
+        for (name, value, below) in [
+            ("learning_rate", options.learning_rate, f64::INFINITY),
+            ("beta1", options.beta1, 1.0),
+            ("beta2", options.beta2, 1.0),
+            ("eps", options.eps, f64::INFINITY),
+            ("weight_decay", options.weight_decay, f64::INFINITY),
+        ] {
+            if !(0.0..below).contains(&value) {
+                return Err(Error::setting(
+                    name,
+                    format!("{value}, must be in [0, {below})"),
+                ));
+            }
+        }
+        let slots = parameters
+            .into_iter()
+            .map(|(name, parameter)| {
+                Ok(Slot {
+                    means: Means::zeros(&parameter)?,
+                    name,
+                    parameter,
+                    steps: 0,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { options, slots })
+    }
+
+    /// The step size.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        self.options.learning_rate
+    }
+
+    /// Sets the step size, as schedules do.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.options.learning_rate = learning_rate;
+    }
+
+    /// Computes the gradients of `loss` and takes a step; see [`Adam::step`].
+    ///
+    /// # Errors
+    /// As for [`Adam::step`].
+    pub fn backward_step(&mut self, loss: &Tensor) -> Result<f64> {
+        self.step(&loss.backward()?)
+    }
+
+    /// Changes every parameter that has a gradient, and returns the Euclidean
+    /// norm of all gradients together (before clipping).
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if a gradient is not finite; nothing is changed then.
+    pub fn step(&mut self, gradients: &GradStore) -> Result<f64> {
+        let mut found = Vec::new();
+        let mut squares = 0.0;
+        for (row, slot) in self.slots.iter().enumerate() {
+            let Some(gradient) = gradients.get(slot.parameter.as_tensor()) else {
+                continue;
+            };
+            let gradient = gradient.contiguous()?;
+            squares += squared_norm(&gradient)?;
+            found.push((row, gradient));
+        }
+        let norm = squares.sqrt();
+        if !norm.is_finite() {
+            return Err(Error::NotFinite {
+                what: "the norm of the gradients".to_owned(),
+                row: 0,
+            });
+        }
+        let scale = match self.options.max_gradient_norm {
+            // The 1e-6 is PyTorch's (clip_grad_norm_).
+            Some(limit) => (limit / (norm + 1e-6)).min(1.0),
+            None => 1.0,
+        };
+        for (row, gradient) in found {
+            self.slots[row].step(&gradient, scale, &self.options)?;
+        }
+        Ok(norm)
+    }
+
+    /// The running means and step counts, as tensors named
+    /// `PARAMETER.mean`, `PARAMETER.square` and `PARAMETER.steps`.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = Vec::with_capacity(3 * self.slots.len());
+        for slot in &self.slots {
+            let (m, v) = match &slot.means {
+                Means::Host { m, v } => {
+                    let shape = slot.parameter.shape();
+                    (
+                        Tensor::from_slice(m, shape, &Device::Cpu)?,
+                        Tensor::from_slice(v, shape, &Device::Cpu)?,
+                    )
+                }
+                Means::Device { m, v } => (m.clone(), v.clone()),
+            };
+            let steps = Tensor::from_vec(vec![slot.steps as i64], 1, &Device::Cpu)?;
+            state.push((format!("{}.mean", slot.name), m));
+            state.push((format!("{}.square", slot.name), v));
+            state.push((format!("{}.steps", slot.name), steps));
+        }
+        Ok(state)
+    }
+
+    /// Takes up a state saved by [`Adam::state`] of the same parameters.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if something is missing, [`Error::Shape`] if it does
+    /// not fit; the state is then as it was.
+    pub fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()> {
+        let mut loaded = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let get = |what: &str| -> Result<&Tensor> {
+                let name = format!("{}.{what}", slot.name);
+                state
+                    .get(&name)
+                    .ok_or_else(|| Error::data(format!("the optimiser's state lacks {name}")))
+            };
+            let mean = |what: &str| -> Result<Tensor> {
+                let tensor = get(what)?;
+                if tensor.shape() != slot.parameter.shape() {
+                    return Err(Error::shape(
+                        format!("optimiser state {}.{what}", slot.name),
+                        tensor.dims(),
+                        slot.parameter.dims(),
+                    ));
+                }
+                Ok(tensor
+                    .to_dtype(DType::F32)?
+                    .to_device(slot.parameter.device())?)
+            };
+            let (m, v) = (mean("mean")?, mean("square")?);
+            let means = if slot.parameter.device().is_cpu() {
+                Means::Host {
+                    m: m.flatten_all()?.to_vec1()?,
+                    v: v.flatten_all()?.to_vec1()?,
+                }
+            } else {
+                Means::Device { m, v }
+            };
+            let steps: Vec<i64> = get("steps")?
+                .to_dtype(DType::I64)?
+                .flatten_all()?
+                .to_vec1()?;
+            let steps = match *steps {
+                [steps] if steps >= 0 => steps as u64,
+                _ => return Err(Error::shape("optimiser steps", steps, "one count")),
+            };
+            loaded.push((means, steps));
+        }
+        for (slot, (means, steps)) in self.slots.iter_mut().zip(loaded) {
+            slot.means = means;
+            slot.steps = steps;
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn step(&mut self, gradient: &Tensor, scale: f64, options: &AdamOptions) -> Result<()> {
+        self.steps += 1;
+        let steps = self.steps as f64;
+        let lr = options.learning_rate;
+        let (penalty, keep) = match options.decay {
+            Decay::Penalty => (options.weight_decay, 1.0),
+            Decay::Decoupled => (0.0, 1.0 - lr * options.weight_decay),
+        };
+        let step = lr / (1.0 - options.beta1.powf(steps));
+        let deviation_scale = (1.0 - options.beta2.powf(steps)).sqrt().recip();
+        match &mut self.means {
+            Means::Host { m, v } => {
+                let op = AdamStep {
+                    coefficients: Coefficients {
+                        gradient_scale: scale as f32,
+                        penalty: penalty as f32,
+                        keep: keep as f32,
+                        beta1: options.beta1 as f32,
+                        beta2: options.beta2 as f32,
+                        step: step as f32,
+                        deviation_scale: deviation_scale as f32,
+                        eps: options.eps as f32,
+                    },
+                    means: Mutex::new((m, v)),
+                };
+                self.parameter.inplace_op2(gradient, &op)?;
+            }
+            Means::Device { m, v } => {
+                let p = self.parameter.as_detached_tensor();
+                let g = ((gradient * scale)? + (&p * penalty)?)?;
+                *m = ((&*m * options.beta1)? + (&g * (1.0 - options.beta1))?)?;
+                *v = ((&*v * options.beta2)? + (g.sqr()? * (1.0 - options.beta2))?)?;
+                let deviation = ((v.sqrt()? * deviation_scale)? + options.eps)?;
+                let moved = ((&p * keep)? - ((&*m / deviation)? * step)?)?;
+                self.parameter.set(&moved)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sum of squares; on the CPU in a fixed order, to `f64`.
+fn squared_norm(gradient: &Tensor) -> Result<f64> {
+    if gradient.device().is_cpu() {
+        Ok(kernels::read([gradient], |[g]| sum_of_squares(g))?)
+    } else {
+        Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?))
+    }
+}
