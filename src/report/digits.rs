@@ -71,13 +71,21 @@ mod tests {
         let rows: Vec<String> = (0..7)
             .map(|y| {
                 (0..5)
-                    .map(|x| if picture.get_pixel(x, y)[0] > 0 { '#' } else { '.' })
+                    .map(|x| {
+                        if picture.get_pixel(x, y)[0] > 0 {
+                            '#'
+                        } else {
+                            '.'
+                        }
+                    })
                     .collect()
             })
             .collect();
         assert_eq!(
             rows,
-            ["..#..", ".##..", "..#..", "..#..", "..#..", "..#..", ".###."]
+            [
+                "..#..", ".##..", "..#..", "..#..", "..#..", "..#..", ".###."
+            ]
         );
     }
 

@@ -12,7 +12,9 @@ pub fn check_text(name: &str, text: &str) {
 /// Compares a PNG with `tests/golden/NAME`: the same size, and no value of a
 /// pixel off by more than 1, which is what another `libm` may round to.
 pub fn check_picture(name: &str, png: &[u8]) {
-    let expected = image::load_from_memory(&stored(name, png)).unwrap().into_rgb8();
+    let expected = image::load_from_memory(&stored(name, png))
+        .unwrap()
+        .into_rgb8();
     let found = image::load_from_memory(png).unwrap().into_rgb8();
     assert_eq!(expected.dimensions(), found.dimensions(), "{name}");
     let close = expected
@@ -36,5 +38,7 @@ fn advice(name: &str) -> String {
 }
 
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }

@@ -19,7 +19,7 @@ use ndarray::{Array2, Axis};
 const DIMMED: f32 = 0.82;
 /// The photograph shows through even the strongest colour by what is missing
 /// from 1, so that an inspector sees what is there.
-const OPACITY: f32 = 0.80;
+const OPACITY: f32 = 0.62;
 /// What a map picture shows where nothing is anomalous.
 const GROUND: [f32; 3] = [16.0, 18.0, 24.0];
 
@@ -32,19 +32,30 @@ pub fn photograph(image: &Image, scale: &ColourScale) -> RgbImage {
     let colour = image.channels() == 3;
     picture_of(image.width(), image.height(), |i| {
         let at = |c: usize| shade(pixels[c * plane + i] / scale.white());
-        if colour { [at(0), at(1), at(2)] } else { [at(0); 3] }
+        if colour {
+            [at(0), at(1), at(2)]
+        } else {
+            [at(0); 3]
+        }
     })
 }
 
-/// The anomaly map in the scale's colours on a dark ground, at the map's size.
-#[must_use]
-pub fn map_picture(map: &AnomalyMap, scale: &ColourScale) -> RgbImage {
-    let (height, width) = map.values().dim();
-    let values = map.values();
-    picture_of(width, height, |i| {
+/// The anomaly map in the scale's colours on a dark ground, at any size; the
+/// map is resized to it bilinearly.
+///
+/// # Errors
+/// [`Error::Shape`] if a side is zero.
+pub fn map_picture(
+    map: &AnomalyMap,
+    scale: &ColourScale,
+    height: usize,
+    width: usize,
+) -> Result<RgbImage> {
+    let values = resized(map, height, width)?;
+    Ok(picture_of(width, height, |i| {
         let position = scale.position(values[[i / width, i % width]]);
         blend(GROUND, position, 1.0)
-    })
+    }))
 }
 
 /// The map laid over the grey photograph, at the photograph's size; the map
@@ -102,15 +113,17 @@ pub fn panel(image: &Image, scale: &ColourScale, side: usize) -> Result<RgbImage
 pub fn with_legend(picture: &RgbImage, scale: &ColourScale) -> RgbImage {
     let unit = (picture.width() / 320).max(1);
     let labels = tick_labels(scale);
-    let needed: u32 = labels.iter().map(|l| digits::width(l, unit) + 8 * unit).sum();
+    let needed: u32 = labels
+        .iter()
+        .map(|l| digits::width(l, unit) + 8 * unit)
+        .sum();
     if picture.width() < needed {
         return picture.clone();
     }
     let (margin, bar) = (4 * unit, 6 * unit);
     let strip = margin + bar + 3 * unit + digits::HEIGHT * unit + margin;
     let ground = Rgb(GROUND.map(|v| v as u8));
-    let mut out =
-        RgbImage::from_pixel(picture.width(), picture.height() + strip, ground);
+    let mut out = RgbImage::from_pixel(picture.width(), picture.height() + strip, ground);
     image::imageops::replace(&mut out, picture, 0, 0);
     let length = picture.width() - 2 * margin;
     let top = picture.height() + margin;
@@ -211,9 +224,7 @@ fn blend(base: [f32; 3], position: f32, opacity: f32) -> [u8; 3] {
     let rise = (position * 4.0).min(1.0);
     let alpha = opacity * rise * rise * (3.0 - 2.0 * rise);
     let colour = ramp(position);
-    std::array::from_fn(|c| {
-        (base[c] * (1.0 - alpha) + f32::from(colour[c]) * alpha).round() as u8
-    })
+    std::array::from_fn(|c| (base[c] * (1.0 - alpha) + f32::from(colour[c]) * alpha).round() as u8)
 }
 
 /// The map's values at another size.
@@ -264,8 +275,8 @@ mod tests {
         lone[[2, 2]] = 0.3;
         let mut with_peak = lone.clone();
         with_peak[[6, 6]] = 1.0;
-        let a = map_picture(&AnomalyMap::new(lone).unwrap(), &scale());
-        let b = map_picture(&AnomalyMap::new(with_peak).unwrap(), &scale());
+        let a = map_picture(&AnomalyMap::new(lone).unwrap(), &scale(), 8, 8).unwrap();
+        let b = map_picture(&AnomalyMap::new(with_peak).unwrap(), &scale(), 8, 8).unwrap();
         assert_eq!(a.get_pixel(2, 2), b.get_pixel(2, 2));
     }
 
@@ -313,6 +324,7 @@ mod tests {
     fn the_heatmap_looks_as_it_did() {
         let (image, map) = piece(1, 96, 160);
         golden::check_picture("overlay.png", &heatmap_png(&image, &map, &scale()).unwrap());
-        golden::check_picture("map.png", &png(&map_picture(&map, &scale())).unwrap());
+        let large = map_picture(&map, &scale(), 96, 160).unwrap();
+        golden::check_picture("map.png", &png(&large).unwrap());
     }
 }

@@ -48,14 +48,24 @@ impl Fingerprint {
             hash.update(item);
             count += 1;
         }
-        let hex: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
+        let hex: String = hash
+            .finalize()
+            .iter()
+            .take(16)
+            .map(|b| format!("{b:02x}"))
+            .collect();
         self.with(part, format!("{count} {hex}"))
     }
 
     /// The parts in which the two differ, in alphabetical order.
     #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<&str> {
-        let mut parts: Vec<&str> = self.0.keys().chain(other.0.keys()).map(String::as_str).collect();
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let mut parts: Vec<&str> = self
+            .0
+            .keys()
+            .chain(other.0.keys())
+            .map(String::as_str)
+            .collect();
         parts.sort_unstable();
         parts.dedup();
         parts.retain(|p| self.0.get(*p) != other.0.get(*p));
@@ -126,15 +136,20 @@ impl Journal {
             .open(path)
             .map_err(Error::io("open", path))?;
         if file.try_lock().is_err() {
-            return Err(Error::data(format!("{} is being written by another run", path.display()))
-                .help("wait for it to end, or choose another output folder"));
+            return Err(Error::data(format!(
+                "{} is being written by another run",
+                path.display()
+            ))
+            .help("wait for it to end, or choose another output folder"));
         }
         let mut rows = 0;
         let mut lines = Lines::new(BufReader::new(&mut file));
         let begun: Option<JournalHeader> = lines.next_json().map_err(Error::io("read", path))?;
         if let Some(begun) = &begun {
             let folder = path.parent().unwrap_or(path);
-            header.fingerprint.require_same(&begun.fingerprint, folder)?;
+            header
+                .fingerprint
+                .require_same(&begun.fingerprint, folder)?;
             if begun.classes != header.classes {
                 return Err(Error::data(format!(
                     "{} was begun with the classes {:?}; now they are {:?}",
@@ -145,7 +160,10 @@ impl Journal {
             }
             loop {
                 let start = lines.valid;
-                match lines.next_json::<ScoreRow>().map_err(Error::io("read", path))? {
+                match lines
+                    .next_json::<ScoreRow>()
+                    .map_err(Error::io("read", path))?
+                {
                     Some(row) => on_row(start, &row),
                     None => break,
                 }
@@ -154,7 +172,8 @@ impl Journal {
         }
         let end = lines.valid;
         file.set_len(end).map_err(Error::io("truncate", path))?;
-        file.seek(SeekFrom::Start(end)).map_err(Error::io("read", path))?;
+        file.seek(SeekFrom::Start(end))
+            .map_err(Error::io("read", path))?;
         let mut journal = Self {
             file,
             path: path.into(),
@@ -200,7 +219,9 @@ impl Journal {
     pub fn reader(&self) -> Result<JournalReader> {
         let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
         let mut lines = Lines::new(BufReader::new(file));
-        lines.next_json::<JournalHeader>().map_err(Error::io("read", &self.path))?;
+        lines
+            .next_json::<JournalHeader>()
+            .map_err(Error::io("read", &self.path))?;
         Ok(JournalReader {
             lines,
             path: self.path.clone(),
@@ -230,7 +251,10 @@ impl JournalReader {
     /// [`Error::Io`]; [`Error::Malformed`] if there is no row.
     pub fn row_at(&mut self, offset: Offset) -> Result<ScoreRow> {
         let failed = |e| Error::io("read", &self.path)(e);
-        self.lines.inner.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        self.lines
+            .inner
+            .seek(SeekFrom::Start(offset))
+            .map_err(failed)?;
         self.lines.valid = offset;
         let row = self.lines.next_json().map_err(failed)?;
         row.ok_or_else(|| Error::malformed(&self.path, format!("no row at byte {offset}")))
@@ -242,7 +266,10 @@ impl Iterator for JournalReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let start = self.lines.valid;
-        let row = self.lines.next_json().map_err(Error::io("read", &self.path));
+        let row = self
+            .lines
+            .next_json()
+            .map_err(Error::io("read", &self.path));
         row.map(|r| r.map(|row| (start, row))).transpose()
     }
 }
@@ -285,7 +312,9 @@ mod tests {
 
     fn header(bundle: &str) -> JournalHeader {
         JournalHeader {
-            fingerprint: Fingerprint::new().with("bundle", bundle).with_list("inputs", ["a", "b"]),
+            fingerprint: Fingerprint::new()
+                .with("bundle", bundle)
+                .with_list("inputs", ["a", "b"]),
             classes: vec!["good".into()],
         }
     }
@@ -323,7 +352,10 @@ mod tests {
         let path = dir.path().join("j");
         Journal::open(&path, &header("x"), |_, _| ()).unwrap();
         let error = Journal::open(&path, &header("y"), |_, _| ()).unwrap_err();
-        assert!(error.to_string().contains("bundle (x then, y now)"), "{error}");
+        assert!(
+            error.to_string().contains("bundle (x then, y now)"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -343,7 +375,10 @@ mod tests {
         assert_eq!(reader.row_at(offsets[2]).unwrap(), row(2));
         assert_eq!(reader.row_at(offsets[0]).unwrap(), row(0));
         let all: Vec<_> = journal.reader().unwrap().map(Result::unwrap).collect();
-        assert_eq!(all, (0..3).map(|i| (offsets[i], row(i))).collect::<Vec<_>>());
+        assert_eq!(
+            all,
+            (0..3).map(|i| (offsets[i], row(i))).collect::<Vec<_>>()
+        );
     }
 
     #[test]

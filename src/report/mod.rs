@@ -4,8 +4,7 @@
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
 //! are written), [`journal`] (no row is lost), [`heatmap`] and [`colour`]
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
-//! [`html`]. [`run`] holds what a run was. [`plots`], [`loss_curve`] and
-//! [`markdown`] serve training and evaluation.
+//! [`html`]. [`run`] holds what a run was.
 //!
 //! A whole run, as `goma score` does it:
 //!

@@ -237,6 +237,9 @@ mod tests {
         };
         let json = serde_json::to_string(&facts).unwrap();
         assert_eq!(serde_json::from_str::<RunFacts>(&json).unwrap(), facts);
-        assert_eq!(serde_json::from_str::<RunFacts>("{}").unwrap(), RunFacts::default());
+        assert_eq!(
+            serde_json::from_str::<RunFacts>("{}").unwrap(),
+            RunFacts::default()
+        );
     }
 }

@@ -131,7 +131,9 @@ impl ScoreFolder {
         if options.existing == Existing::Continue
             && let Some(earlier) = earlier_run(&path)?
         {
-            facts.fingerprint.require_same(&earlier.fingerprint, &path)?;
+            facts
+                .fingerprint
+                .require_same(&earlier.fingerprint, &path)?;
             facts.started = earlier.started;
             if let (Some(counts), false) = (earlier.counts, journal_path.exists()) {
                 Thumbs::new(path.join(THUMBS_FOLDER)).remove()?;
@@ -214,7 +216,8 @@ impl ScoreFolder {
         if let (Some(rank), Some(look)) = (&rank, &look)
             && self.pictured.admits(rank)
         {
-            self.thumbs.write(index, look.image, look.map, &self.scale)?;
+            self.thumbs
+                .write(index, look.image, look.map, &self.scale)?;
         }
         let offset = self.journal.push(&row)?;
         // Only now: a row that is lost with the process must not have cost
@@ -347,7 +350,10 @@ fn earlier_run(folder: &Path) -> Result<Option<RunFacts>> {
             let mut entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
             match entries.next() {
                 None => Ok(None),
-                Some(_) => Err(Error::Exists { path: folder.into() }.help(format!(
+                Some(_) => Err(Error::Exists {
+                    path: folder.into(),
+                }
+                .help(format!(
                     "it holds no {RUN_FILE}, so there is no run to resume; choose another folder"
                 ))),
             }

@@ -44,7 +44,11 @@ fn push(folder: &mut ScoreFolder, i: usize) {
     }
     let score = (i * 5 % 7) as f64 / 7.0;
     let decision = Decision {
-        verdict: if score > 0.5 { Verdict::Fail } else { Verdict::Pass },
+        verdict: if score > 0.5 {
+            Verdict::Fail
+        } else {
+            Verdict::Pass
+        },
         score,
         threshold: 0.5,
     };
@@ -75,7 +79,10 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                     let pieces = text.find("id=\"cards\"").unwrap();
                     bytes = text[pieces..].into();
                 }
-                found.insert(path.strip_prefix(folder).unwrap().display().to_string(), bytes);
+                found.insert(
+                    path.strip_prefix(folder).unwrap().display().to_string(),
+                    bytes,
+                );
             }
         }
     }
@@ -98,8 +105,14 @@ fn a_run_leaves_table_report_heatmaps_maps_and_facts_and_nothing_else() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["heatmaps", "maps", "report.html", "run.json", "scores.csv"]);
-    assert_eq!(fs::read_dir(dir.path().join("heatmaps")).unwrap().count(), 7);
+    assert_eq!(
+        names,
+        ["heatmaps", "maps", "report.html", "run.json", "scores.csv"]
+    );
+    assert_eq!(
+        fs::read_dir(dir.path().join("heatmaps")).unwrap().count(),
+        7
+    );
     let csv = fs::read_to_string(dir.path().join("scores.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + PIECES);
     let facts: RunFacts =
@@ -132,7 +145,10 @@ fn a_run_killed_after_any_piece_and_anywhere_in_its_journal_ends_the_same() {
                 push(&mut folder, i);
             }
             folder.finish().unwrap();
-            assert!(contents(&path) == expected, "killed after {killed_after}, torn by {torn}");
+            assert!(
+                contents(&path) == expected,
+                "killed after {killed_after}, torn by {torn}"
+            );
         }
     }
 }
@@ -159,7 +175,12 @@ fn a_run_with_another_bundle_is_not_continued() {
         facts("y"),
         Vec::new(),
     );
-    assert!(other.unwrap_err().to_string().contains("bundle (x then, y now)"));
+    assert!(
+        other
+            .unwrap_err()
+            .to_string()
+            .contains("bundle (x then, y now)")
+    );
 }
 
 #[test]
@@ -172,10 +193,22 @@ fn a_folder_that_goma_did_not_write_is_not_continued() {
 #[test]
 fn no_two_ids_share_a_file_and_none_leaves_the_folder() {
     assert_eq!(file_name("0417"), "0417");
-    let hostile = ["a/b", "a_b", "a\\b", "../../x", "..", "", "a b", &"x".repeat(500)];
+    let hostile = [
+        "a/b",
+        "a_b",
+        "a\\b",
+        "../../x",
+        "..",
+        "",
+        "a b",
+        &"x".repeat(500),
+    ];
     let mut names: Vec<String> = hostile.iter().map(|id| file_name(id)).collect();
     for name in &names {
-        assert!(!name.contains('/') && !name.starts_with('.') && name.len() < 140, "{name}");
+        assert!(
+            !name.contains('/') && !name.starts_with('.') && name.len() < 140,
+            "{name}"
+        );
     }
     names.sort();
     names.dedup();
@@ -184,7 +217,9 @@ fn no_two_ids_share_a_file_and_none_leaves_the_folder() {
 
 #[test]
 fn a_saved_map_is_an_array_that_numpy_reads() {
-    let map = AnomalyMap::new(Array2::from_shape_fn((2, 3), |(y, x)| (y * 3 + x) as f32 / 8.0));
+    let map = AnomalyMap::new(Array2::from_shape_fn((2, 3), |(y, x)| {
+        (y * 3 + x) as f32 / 8.0
+    }));
     let bytes = npy(&map.unwrap());
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
     let header = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
@@ -192,6 +227,9 @@ fn a_saved_map_is_an_array_that_numpy_reads() {
     let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
     assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"));
     assert!(text.ends_with('\n'));
-    assert_eq!(bytes[10 + header + 4..10 + header + 8], 0.125f32.to_le_bytes());
+    assert_eq!(
+        bytes[10 + header + 4..10 + header + 8],
+        0.125f32.to_le_bytes()
+    );
     assert_eq!(bytes.len(), 10 + header + 24);
 }

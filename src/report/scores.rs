@@ -100,7 +100,7 @@ impl ScoreRow {
         Self {
             id: id.into(),
             path: path.to_string_lossy().into_owned(),
-            outcome: RowOutcome::Error(reason(error)),
+            outcome: RowOutcome::Error(reason(error, path)),
         }
     }
 
@@ -139,7 +139,9 @@ impl ScoreRow {
                     s.heatmap.as_deref().map_or(Cell::Empty, Cell::Text),
                     Cell::Text(&s.message),
                 ]);
-                cells.extend((0..classes.len()).map(|c| Cell::number(s.probabilities.get(c).copied())));
+                cells.extend(
+                    (0..classes.len()).map(|c| Cell::number(s.probabilities.get(c).copied())),
+                );
             }
             RowOutcome::Error(reason) => {
                 cells.push(Cell::Text("error"));
@@ -191,9 +193,11 @@ pub fn column_names(classes: &[String]) -> Vec<String> {
 }
 
 /// Why, on one line: the error's causes from the outermost to the innermost,
-/// without the sample's name (the row has it) and without repetitions.
+/// without the sample's name and `path` before the colon (the row has both) and
+/// without repetitions.
 #[must_use]
-pub fn reason(error: &Error) -> String {
+pub fn reason(error: &Error, path: &Path) -> String {
+    let path = format!("{}: ", path.display());
     let mut parts: Vec<String> = Vec::new();
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = next {
@@ -204,7 +208,8 @@ pub fn reason(error: &Error) -> String {
             _ => None,
         };
         if inner.is_none() {
-            let text = one_line(&current.to_string());
+            let text = current.to_string();
+            let text = one_line(text.strip_prefix(&path).unwrap_or(&text));
             // Some errors repeat their cause in their own words.
             if parts.last().is_none_or(|last| !last.contains(&text)) {
                 parts.push(text);
@@ -218,7 +223,9 @@ pub fn reason(error: &Error) -> String {
 /// The text with control characters (line ends, terminal escapes) as blanks.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -288,7 +295,7 @@ mod tests {
         assert_eq!(cells.len(), 11);
         assert_eq!(cells[2], Cell::Text("error"));
         assert_eq!(cells[3], Cell::Empty);
-        assert_eq!(cells[9], Cell::Text("7.png: not a PNG"));
+        assert_eq!(cells[9], Cell::Text("not a PNG"));
     }
 
     #[test]
@@ -300,6 +307,9 @@ mod tests {
     #[test]
     fn a_cause_is_said_once() {
         let error = Error::io("read", "a.png")(std::io::Error::other("disk gone"));
-        assert_eq!(reason(&error), "cannot read a.png: disk gone");
+        assert_eq!(
+            reason(&error, Path::new("a.png")),
+            "cannot read a.png: disk gone"
+        );
     }
 }

@@ -36,8 +36,10 @@ impl Format {
             #[cfg(feature = "parquet")]
             "parquet" => Ok(Self::Parquet),
             #[cfg(not(feature = "parquet"))]
-            "parquet" => Err(Error::setting("format", "this goma was built without parquet")
-                .help("build it with --features parquet, or choose csv or jsonl")),
+            "parquet" => Err(
+                Error::setting("format", "this goma was built without parquet")
+                    .help("build it with --features parquet, or choose csv or jsonl"),
+            ),
             _ => Err(Error::setting(
                 "format",
                 format!("{name} found; csv, jsonl or parquet expected"),
@@ -143,8 +145,8 @@ fn shortest(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::scores::{RowOutcome, Scored};
     use crate::data::prediction::Verdict;
+    use crate::report::scores::{RowOutcome, Scored};
 
     fn rows() -> Vec<ScoreRow> {
         let scored = Scored {
@@ -174,7 +176,9 @@ mod tests {
     fn written(format: Format) -> String {
         let classes = ["good".to_string(), "print".to_string()];
         let mut out = Vec::new();
-        format.write(&mut out, &classes, rows().into_iter().map(Ok)).unwrap();
+        format
+            .write(&mut out, &classes, rows().into_iter().map(Ok))
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -208,6 +212,9 @@ mod tests {
     #[test]
     fn an_unknown_format_is_refused_by_name() {
         assert!(Format::from_name("xlsx").is_err());
-        assert_eq!(Format::from_name("jsonl").unwrap().file_name(), "scores.jsonl");
+        assert_eq!(
+            Format::from_name("jsonl").unwrap().file_name(),
+            "scores.jsonl"
+        );
     }
 }

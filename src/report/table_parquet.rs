@@ -62,7 +62,10 @@ fn schema(names: &[String]) -> Result<Type> {
             field.map(Arc::new).map_err(failed)
         })
         .collect::<Result<Vec<_>>>()?;
-    Type::group_type_builder("scores").with_fields(fields).build().map_err(failed)
+    Type::group_type_builder("scores")
+        .with_fields(fields)
+        .build()
+        .map_err(failed)
 }
 
 fn write_group(
@@ -71,7 +74,10 @@ fn write_group(
     classes: &[String],
     names: &[String],
 ) -> Result<()> {
-    let table: Vec<Vec<Cell>> = rows.iter().map(|r| r.cells(classes)).collect::<Result<_>>()?;
+    let table: Vec<Vec<Cell>> = rows
+        .iter()
+        .map(|r| r.cells(classes))
+        .collect::<Result<_>>()?;
     let mut group = file.next_row_group().map_err(failed)?;
     for (i, name) in names.iter().enumerate() {
         let cells = table.iter().map(|row| row[i]);
@@ -83,14 +89,30 @@ fn write_group(
             .ok_or_else(|| Error::data("the parquet writer lost a column"))?;
         if is_number(i, name) {
             let values: Vec<f64> = cells
-                .filter_map(|c| if let Cell::Number(v) = c { Some(v) } else { None })
+                .filter_map(|c| {
+                    if let Cell::Number(v) = c {
+                        Some(v)
+                    } else {
+                        None
+                    }
+                })
                 .collect();
-            column.typed::<DoubleType>().write_batch(&values, Some(&there), None)
+            column
+                .typed::<DoubleType>()
+                .write_batch(&values, Some(&there), None)
         } else {
             let values: Vec<ByteArray> = cells
-                .filter_map(|c| if let Cell::Text(t) = c { Some(t.into()) } else { None })
+                .filter_map(|c| {
+                    if let Cell::Text(t) = c {
+                        Some(t.into())
+                    } else {
+                        None
+                    }
+                })
                 .collect();
-            column.typed::<ByteArrayType>().write_batch(&values, Some(&there), None)
+            column
+                .typed::<ByteArrayType>()
+                .write_batch(&values, Some(&there), None)
         }
         .map_err(failed)?;
         column.close().map_err(failed)?;

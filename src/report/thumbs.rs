@@ -72,7 +72,8 @@ impl Thumbs {
     /// The pictures of the `index`-th input, as far as they are there.
     #[must_use]
     pub fn read(&self, index: u64) -> Pictures {
-        let [image, map, overlay, channels] = KINDS.map(|kind| fs::read(self.path(index, kind)).ok());
+        let [image, map, overlay, channels] =
+            KINDS.map(|kind| fs::read(self.path(index, kind)).ok());
         Pictures {
             image,
             map,
@@ -122,7 +123,9 @@ pub fn draw(image: &Image, map: Option<&AnomalyMap>, scale: &ColourScale) -> Res
     let many = !matches!(image.channels(), 1 | 3);
     Ok(Pictures {
         image: Some(jpeg(&photograph(&small, scale))?),
-        map: map.map(|m| jpeg(&map_picture(m, scale))).transpose()?,
+        map: map
+            .map(|m| jpeg(&map_picture(m, scale, small.height(), small.width())?))
+            .transpose()?,
         overlay: map.map(|m| jpeg(&overlay(&small, m, scale)?)).transpose()?,
         channels: many
             .then(|| jpeg(&panel(image, scale, CHANNEL_SIDE)?))

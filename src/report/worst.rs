@@ -81,7 +81,10 @@ impl<T: Ord + Copy> Worst<T> {
     #[must_use]
     pub fn admits(&self, rank: &Rank) -> bool {
         self.heap.len() < self.keep
-            || self.heap.peek().is_some_and(|Reverse((least, _))| rank > least)
+            || self
+                .heap
+                .peek()
+                .is_some_and(|Reverse((least, _))| rank > least)
     }
 
     /// Takes a piece and returns the one that is not kept, if one is not: the
@@ -130,9 +133,13 @@ mod tests {
     #[test]
     fn failed_pieces_come_before_likelier_ones_that_passed() {
         let mut worst = Worst::new(2);
-        for (i, (v, p)) in [(Verdict::Pass, 0.9), (Verdict::Fail, 0.6), (Verdict::Review, 0.7)]
-            .into_iter()
-            .enumerate()
+        for (i, (v, p)) in [
+            (Verdict::Pass, 0.9),
+            (Verdict::Fail, 0.6),
+            (Verdict::Review, 0.7),
+        ]
+        .into_iter()
+        .enumerate()
         {
             worst.insert(Rank::new(&scored(v, p), i as u64), i);
         }
@@ -142,7 +149,10 @@ mod tests {
     #[test]
     fn none_are_kept_of_a_report_without_pictures() {
         let mut worst = Worst::new(0);
-        assert_eq!(worst.insert(Rank::new(&scored(Verdict::Fail, 1.0), 0), 7), Some(7));
+        assert_eq!(
+            worst.insert(Rank::new(&scored(Verdict::Fail, 1.0), 0), 7),
+            Some(7)
+        );
     }
 
     proptest! {

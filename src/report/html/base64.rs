@@ -27,7 +27,9 @@ mod tests {
     #[test]
     fn the_examples_of_rfc_4648() {
         let found = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|s| encode(s.as_bytes()));
-        let expected = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
+        let expected = [
+            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
+        ];
         assert_eq!(found, expected);
         assert_eq!(encode(&[0xfb, 0xff]), "+/8=");
     }

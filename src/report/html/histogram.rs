@@ -11,10 +11,10 @@ use maud::{Markup, html};
 
 const BINS: usize = 40;
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 220.0;
+const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 44.0;
 const RIGHT: f64 = 12.0;
-const TOP: f64 = 26.0;
+const TOP: f64 = 38.0;
 const BOTTOM: f64 = 38.0;
 
 /// The drawing.
@@ -23,11 +23,18 @@ pub fn svg(overview: &Overview, rule: &RuleFacts) -> Markup {
     let end = overview.axis_end(rule.fail_at);
     let series = [Verdict::Pass, Verdict::Review, Verdict::Fail]
         .map(|v| (v, overview.histogram(v, BINS, end)));
-    let highest = series.iter().flat_map(|(_, n)| n).copied().max().unwrap_or(0).max(1);
+    let highest = series
+        .iter()
+        .flat_map(|(_, n)| n)
+        .copied()
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let top = (highest as f64 + 1.0).log10().ceil().max(1.0);
     let x = |score: f64| LEFT + (WIDTH - LEFT - RIGHT) * (score / end).clamp(0.0, 1.0);
     let y = |count: f64| {
-        TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (count + 1.0).log10() / (10f64.powf(top) + 1.0).log10())
+        TOP + (HEIGHT - TOP - BOTTOM)
+            * (1.0 - (count + 1.0).log10() / (10f64.powf(top) + 1.0).log10())
     };
     let floor = HEIGHT - BOTTOM;
     let bin = (WIDTH - LEFT - RIGHT) / BINS as f64;
@@ -53,7 +60,7 @@ pub fn svg(overview: &Overview, rule: &RuleFacts) -> Markup {
                 @let _ = bars.sort_by_key(|(n, v)| (std::cmp::Reverse(*n), **v));
                 @for (n, verdict) in bars {
                     @let (left, up) = (LEFT + bin * i as f64, y(n as f64));
-                    rect class=(verdict.name()) x=(px(left + 0.75)) y=(px(up))
+                    rect.(verdict.name()) x=(px(left + 0.75)) y=(px(up))
                         width=(px(bin - 1.5)) height=(px(floor - up)) rx="1" {
                         title {
                             (n) " " (verdict.name()) ", " (figure(end * i as f64 / BINS as f64))
@@ -65,13 +72,14 @@ pub fn svg(overview: &Overview, rule: &RuleFacts) -> Markup {
             line.axis x1=(LEFT) x2=(WIDTH - RIGHT) y1=(floor) y2=(floor) {}
             @for (what, at) in marks {
                 @if let Some(at) = at {
-                    @let right = x(at) > WIDTH * 0.75;
-                    line class=(format!("mark {what}")) x1=(px(x(at))) x2=(px(x(at)))
-                        y1=(if what == "fail" { 8.0 } else { 16.0 }) y2=(floor) {}
-                    text class=(format!("mark {what}"))
-                        x=(px(x(at) + if right { -5.0 } else { 5.0 }))
-                        y=(if what == "fail" { 15.0 } else { 24.0 })
-                        text-anchor=(if right { "end" } else { "start" }) {
+                    // The review threshold is the lower one: its label stands on its left.
+                    @let to_left = if what == "fail" { x(at) > WIDTH * 0.75 } else { x(at) > WIDTH * 0.25 };
+                    line.mark.(what) x1=(px(x(at))) x2=(px(x(at)))
+                        y1=(if what == "fail" { 4.0 } else { 20.0 }) y2=(floor) {}
+                    text.mark.(what)
+                        x=(px(x(at) + if to_left { -5.0 } else { 5.0 }))
+                        y=(if what == "fail" { 13.0 } else { 29.0 })
+                        text-anchor=(if to_left { "end" } else { "start" }) {
                         (what) " from " (figure(at))
                     }
                 }

@@ -111,7 +111,7 @@ impl<'a, W: Write> Page<'a, W> {
                 div.pictures {
                     @for (kind, bytes) in kinds {
                         @if let Some(bytes) = bytes {
-                            figure class=(kind) {
+                            figure.(kind) {
                                 img loading="lazy" decoding="async"
                                     alt=(format!("{kind} of piece {}", row.id))
                                     src=(format!("data:image/jpeg;base64,{}", base64::encode(bytes)));
@@ -124,7 +124,7 @@ impl<'a, W: Write> Page<'a, W> {
                 @if let Some(score) = score { (self.gauge(score)) }
                 dl {
                     @if let Some(p) = scored.p_defect {
-                        div { dt { "p defect" } dd { (figure(p)) } }
+                        div { dt { "defect probability" } dd { (figure(p)) } }
                     }
                     @if let Some(a) = scored.anomaly_score {
                         div { dt { "anomaly score" } dd { (figure(a)) } }
@@ -185,7 +185,7 @@ impl<'a, W: Write> Page<'a, W> {
         let head = html! {
             thead { tr {
                 th scope="col" { "piece" } th scope="col" { "decision" } th scope="col" { "class" }
-                th.number scope="col" { "p defect" } th.number scope="col" { "anomaly score" }
+                th.number scope="col" { "defect probability" } th.number scope="col" { "anomaly score" }
                 th scope="col" { "heatmap" }
             } }
         };
@@ -304,7 +304,7 @@ fn tiles(counts: &Counts) -> Markup {
     let scored = counts.scored();
     let tile = |kind: &str, symbol: &str, count: u64, of: u64| {
         html! {
-            button.tile type="button" class=(kind) data-filter=(kind) aria-pressed="false" {
+            button.tile.(kind) type="button" data-filter=(kind) aria-pressed="false" {
                 span.what { span.symbol aria-hidden="true" { (symbol) } (kind) }
                 span.count { (count) }
                 span.share { (percent(count, of)) }
@@ -326,7 +326,7 @@ fn tiles(counts: &Counts) -> Markup {
         div.shares aria-hidden="true" {
             @for (kind, n) in [("fail", counts.fail), ("review", counts.review),
                 ("pass", counts.pass), ("unreadable", counts.unreadable)] {
-                @if n > 0 { i class=(kind) style=(format!("flex-grow:{n}")) {} }
+                @if n > 0 { i.(kind) style=(format!("flex-grow:{n}")) {} }
             }
         }
     }
@@ -395,7 +395,10 @@ fn particulars(facts: &RunFacts) -> Markup {
         serde_json::to_string_pretty(&facts.settings).unwrap_or_default()
     };
     let rows: [(&str, String); 12] = [
-        ("bundle", format!("{} {}", facts.bundle.name, short(&facts.bundle.hash))),
+        (
+            "bundle",
+            format!("{} {}", facts.bundle.name, short(&facts.bundle.hash)),
+        ),
         ("model", facts.bundle.model.clone()),
         ("backbone", facts.bundle.backbone.clone()),
         ("channels", facts.bundle.channels.join(" ")),
@@ -403,8 +406,14 @@ fn particulars(facts: &RunFacts) -> Markup {
         ("inputs read as", facts.input_format.clone()),
         ("seed", facts.seed.to_string()),
         ("started", minute(&facts.started)),
-        ("finished", facts.finished.as_deref().map(minute).unwrap_or_default()),
-        ("machine", format!("{}, {} threads", facts.device, facts.threads)),
+        (
+            "finished",
+            facts.finished.as_deref().map(minute).unwrap_or_default(),
+        ),
+        (
+            "machine",
+            format!("{}, {} threads", facts.device, facts.threads),
+        ),
         ("goma", facts.goma.clone()),
         ("command", facts.command.join(" ")),
     ];
@@ -489,7 +498,7 @@ fn badge(verdict: Verdict) -> Markup {
         Verdict::Review => "?",
     };
     html! {
-        span.badge class=(verdict.name()) { span aria-hidden="true" { (symbol) } (verdict.name()) }
+        span.badge.(verdict.name()) { span aria-hidden="true" { (symbol) } (verdict.name()) }
     }
 }
 

@@ -47,7 +47,8 @@ impl Overview {
         self.counts.add(row);
         match &row.outcome {
             RowOutcome::Error(reason) if self.errors.len() < NAMED_ERRORS => {
-                self.errors.push((row.id.clone(), row.path.clone(), reason.clone()));
+                self.errors
+                    .push((row.id.clone(), row.path.clone(), reason.clone()));
             }
             RowOutcome::Error(_) => {}
             RowOutcome::Ok(scored) => {
@@ -78,7 +79,10 @@ impl Overview {
         let needed = self.highest.max(threshold * 1.1).clamp(1e-3, 1.0);
         let magnitude = 10f64.powf(needed.log10().floor());
         let steps = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-        let round = steps.iter().map(|s| s * magnitude).find(|v| *v >= needed - 1e-12);
+        let round = steps
+            .iter()
+            .map(|s| s * magnitude)
+            .find(|v| *v >= needed - 1e-12);
         round.unwrap_or(1.0).min(1.0)
     }
 
@@ -116,7 +120,11 @@ mod tests {
     #[test]
     fn scores_fall_into_the_bins_of_their_decision() {
         let mut overview = Overview::new(ScoreColumn::AnomalyScore);
-        for (v, s) in [(Verdict::Pass, 0.001), (Verdict::Pass, 0.012), (Verdict::Fail, 0.039)] {
+        for (v, s) in [
+            (Verdict::Pass, 0.001),
+            (Verdict::Pass, 0.012),
+            (Verdict::Fail, 0.039),
+        ] {
             overview.add(&row(v, s));
         }
         let end = overview.axis_end(0.02);
@@ -131,7 +139,11 @@ mod tests {
         let mut overview = Overview::new(ScoreColumn::PDefect);
         for i in 0..NAMED_ERRORS + 5 {
             let error = crate::error::Error::data("torn");
-            overview.add(&ScoreRow::unreadable(&i.to_string(), Path::new("a"), &error));
+            overview.add(&ScoreRow::unreadable(
+                &i.to_string(),
+                Path::new("a"),
+                &error,
+            ));
         }
         assert_eq!(overview.errors.len(), NAMED_ERRORS);
         assert_eq!(overview.counts.unreadable as usize, NAMED_ERRORS + 5);

@@ -79,7 +79,6 @@ fn hostile_ids_paths_messages_and_facts_stay_text() {
     let text = page(&facts, &rows);
     assert!(!text.contains("<script>alert"));
     assert!(!text.contains("<img src=x"));
-    assert!(!text.contains("\"><"));
     assert_eq!(text.matches("<script").count(), 1, "only the page's own");
     assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
 }
@@ -96,7 +95,11 @@ fn the_page_asks_nothing_of_the_network() {
 
 #[test]
 fn the_page_says_what_could_not_be_read_and_why() {
-    let rows = [ScoreRow::unreadable("7", Path::new("in/7.png"), &Error::data("cut short"))];
+    let rows = [ScoreRow::unreadable(
+        "7",
+        Path::new("in/7.png"),
+        &Error::data("cut short"),
+    )];
     let text = page(&facts(), &rows);
     assert!(text.contains("1 input could not be read"));
     assert!(text.contains("<td>cut short</td>"));
