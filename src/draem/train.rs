@@ -99,6 +99,7 @@ pub fn fit(
             observer.end();
             return Err(Error::Stopped);
         }
+        order.prepare(step * options.batch, options.batch);
         let step_seed = seed.derive("draem.step", step as u64);
         let batch: Vec<Simulated> = (0..options.batch)
             .into_par_iter()
@@ -121,7 +122,6 @@ pub fn fit(
             state.save(checkpoint)?;
             written = Instant::now();
         }
-        order.prepare((step + 1) * options.batch, options.batch);
     }
     observer.end();
     let shape = DraemShape {
@@ -143,13 +143,11 @@ struct Order {
 
 impl Order {
     fn new(images: usize, seed: Seed) -> Self {
-        let mut order = Self {
+        Self {
             images,
             seed,
             rounds: HashMap::new(),
-        };
-        order.prepare(0, 1);
-        order
+        }
     }
 
     /// Draws the rounds that `draws` draws from `first` on fall into.

@@ -2,6 +2,7 @@
 //! product, so that a strip stays in the cache between the two.
 
 use super::buffer::{Shared, filled, output, read, tensor_like, values, with_scratch};
+use super::grouped;
 use super::im2col::{Geometry, col2im, im2col};
 use super::matrix::{Matrix, multiply};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
@@ -93,6 +94,9 @@ fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry) -> Vec<f32>
 /// The strips are dealt to a number of partial sums that depends on the
 /// shapes alone, each added up in order, then the partial sums in order.
 fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    if grouped::pays(g) {
+        return grouped::weight_gradient(x, dy, g);
+    }
     let plane = g.out_plane();
     let size = g.filters * g.window();
     let strips = strips(g);
@@ -140,7 +144,13 @@ fn input_gradient(w: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
             padding: g.kernel - 1 - g.padding,
             ..*g
         };
+        if grouped::pays(&g) {
+            return grouped::forward(dy, &turned, &g);
+        }
         return forward(dy, &turned, None, &g);
+    }
+    if grouped::pays(g) {
+        return grouped::strided_input_gradient(w, dy, g);
     }
     strided_input_gradient(w, dy, g)
 }
@@ -261,7 +271,12 @@ impl CustomOp2 for Conv2d {
         w_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
-        output(forward(x, w, None, &self.geometry), self.out_shape())
+        let y = if self.weight_needs_gradient && grouped::pays(&self.geometry) {
+            grouped::forward(x, w, &self.geometry)
+        } else {
+            forward(x, w, None, &self.geometry)
+        };
+        output(y, self.out_shape())
     }
 
     fn bwd(

@@ -18,6 +18,7 @@ pub(super) mod batch_norm;
 mod buffer;
 pub(super) mod conv;
 pub(super) mod gaussian;
+mod grouped;
 pub(super) mod im2col;
 mod matrix;
 pub(super) mod pool;
