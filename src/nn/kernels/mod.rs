@@ -17,13 +17,18 @@ pub(super) mod affine;
 pub(super) mod batch_norm;
 mod buffer;
 pub(super) mod conv;
+mod direct;
+mod direct_weights;
 pub(super) mod gaussian;
 pub(super) mod im2col;
 mod matrix;
+mod partial_sums;
 pub(super) mod pool;
 pub(super) mod relu;
+mod shifted;
 mod simd;
 pub(super) mod softmax;
 pub(super) mod upsample;
+mod vector;
 
 pub(super) use buffer::read;
