@@ -2,6 +2,7 @@
 //! only one that writes for people. One file a command; each turns its flags
 //! into settled options once and calls the library.
 
+mod data;
 mod demo;
 mod evaluate;
 mod features;
