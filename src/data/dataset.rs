@@ -202,7 +202,11 @@ pub(crate) fn nothing_in(path: &Path, layout: Layout, missing: usize) -> Error {
 
 fn check_ids(path: &Path, samples: &[Sample], missing: &[Missing]) -> Result<()> {
     let mut seen = BTreeSet::new();
-    for id in samples.iter().map(|s| &s.id).chain(missing.iter().map(|m| &m.id)) {
+    for id in samples
+        .iter()
+        .map(|s| &s.id)
+        .chain(missing.iter().map(|m| &m.id))
+    {
         if !seen.insert(id) {
             return Err(Error::data(format!(
                 "{}: the id {id} occurs more than once",

@@ -64,8 +64,8 @@ impl Declaration {
         file.take(length)
             .read_to_end(&mut text)
             .map_err(Error::io("read", &path))?;
-        let declaration: Self = serde_json::from_slice(&text)
-            .map_err(|e| Error::malformed(&path, e.to_string()))?;
+        let declaration: Self =
+            serde_json::from_slice(&text).map_err(|e| Error::malformed(&path, e.to_string()))?;
         declaration.check(&path)?;
         Ok(declaration)
     }
@@ -104,7 +104,9 @@ impl Declaration {
             uint16,
             float,
         }) = self.range()
-            && ![uint8, uint16, float].iter().all(|w| w.is_finite() && *w > 0.0)
+            && ![uint8, uint16, float]
+                .iter()
+                .all(|w| w.is_finite() && *w > 0.0)
         {
             return Err(Error::malformed(path, "range: numbers above 0 expected"));
         }

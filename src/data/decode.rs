@@ -66,9 +66,9 @@ impl Limits {
 
     /// Checks the memory that numbers of this shape take.
     fn check_bytes(self, path: &Path, shape: &[usize], dtype: Dtype) -> Result<()> {
-        let bytes = shape
-            .iter()
-            .fold(dtype.size() as u64, |bytes, &side| bytes.saturating_mul(side as u64));
+        let bytes = shape.iter().fold(dtype.size() as u64, |bytes, &side| {
+            bytes.saturating_mul(side as u64)
+        });
         if bytes > self.bytes() {
             return Err(Error::malformed(
                 path,
@@ -196,7 +196,10 @@ fn load(path: &Path, limits: Limits) -> Result<Content> {
     let mut start = [0u8; 8];
     let mut got = 0;
     while got < start.len() {
-        match file.read(&mut start[got..]).map_err(Error::io("read", path))? {
+        match file
+            .read(&mut start[got..])
+            .map_err(Error::io("read", path))?
+        {
             0 => break,
             n => got += n,
         }
@@ -348,7 +351,9 @@ fn jpeg_header<'a>(
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|e| damaged(path, "JPEG", &e))?;
+    decoder
+        .decode_headers()
+        .map_err(|e| damaged(path, "JPEG", &e))?;
     let info = decoder
         .info()
         .ok_or_else(|| Error::malformed(path, "damaged JPEG: no picture in it"))?;
@@ -368,7 +373,10 @@ fn decode_jpeg(path: &Path, bytes: &[u8], limits: Limits) -> Result<Picture> {
     if pixels.len() != height * width * channels {
         return Err(Error::malformed(
             path,
-            format!("damaged JPEG: {} values for {width} x {height} pixels", pixels.len()),
+            format!(
+                "damaged JPEG: {} values for {width} x {height} pixels",
+                pixels.len()
+            ),
         ));
     }
     Ok(Picture {
@@ -413,8 +421,8 @@ fn open_image<'a>(
 
 fn decode_image(path: &Path, format: ImageFormat, bytes: &[u8], limits: Limits) -> Result<Picture> {
     let decoder = open_image(path, format, bytes, limits)?;
-    let picture = DynamicImage::from_decoder(decoder)
-        .map_err(|e| damaged(path, format_name(format), &e))?;
+    let picture =
+        DynamicImage::from_decoder(decoder).map_err(|e| damaged(path, format_name(format), &e))?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let (channels, alpha) = (
         usize::from(picture.color().channel_count()),

@@ -60,7 +60,10 @@ impl Fold {
     /// fewer groups than folds.
     pub fn k_fold(dataset: &Dataset, k: usize, seed: Seed) -> Result<Vec<Self>> {
         if k < 2 {
-            return Err(Error::setting("folds", format!("{k} given, at least 2 expected")));
+            return Err(Error::setting(
+                "folds",
+                format!("{k} given, at least 2 expected"),
+            ));
         }
         let all = dataset.labelled();
         let targets = vec![1.0 / k as f64; k];
@@ -96,10 +99,11 @@ impl Fold {
             if let Some(group) = &sample.group
                 && *side.entry(group).or_insert(tested) != tested
             {
-                return Err(Error::data(format!(
-                    "group {group} is trained on and tested on"
-                ))
-                .help("a piece must be on one side; correct the split column, or divide by share"));
+                return Err(
+                    Error::data(format!("group {group} is trained on and tested on")).help(
+                        "a piece must be on one side; correct the split column, or divide by share",
+                    ),
+                );
             }
             if tested { &mut test } else { &mut train }.push(i);
         }
@@ -193,13 +197,17 @@ impl<'a> TrainingSet<'a> {
     /// Each sample's class name.
     #[must_use]
     pub fn labels(&self) -> Vec<&'a str> {
-        self.samples().map(|s| s.label().unwrap_or_default()).collect()
+        self.samples()
+            .map(|s| s.label().unwrap_or_default())
+            .collect()
     }
 
     /// Each sample's class as an index into [`TrainingSet::classes`].
     #[must_use]
     pub fn class_indices(&self) -> Vec<usize> {
-        self.samples().map(|s| class_index(self.dataset, s)).collect()
+        self.samples()
+            .map(|s| class_index(self.dataset, s))
+            .collect()
     }
 
     /// Each sample's group; a sample of none is its own, by its id.
@@ -261,7 +269,13 @@ impl<'a> TrainingSet<'a> {
 
     fn only(&self, holds: impl Fn(&Sample) -> bool) -> Self {
         let samples = &self.dataset.samples;
-        self.with(self.indices.iter().copied().filter(|&i| holds(&samples[i])).collect())
+        self.with(
+            self.indices
+                .iter()
+                .copied()
+                .filter(|&i| holds(&samples[i]))
+                .collect(),
+        )
     }
 }
 
@@ -289,10 +303,18 @@ fn class_index(dataset: &Dataset, sample: &Sample) -> usize {
         .expect("a data set lists the classes of all its samples")
 }
 
-fn divide(dataset: &Dataset, indices: &[usize], targets: [f64; 2], seed: Seed) -> Result<[Vec<usize>; 2]> {
+fn divide(
+    dataset: &Dataset,
+    indices: &[usize],
+    targets: [f64; 2],
+    seed: Seed,
+) -> Result<[Vec<usize>; 2]> {
     let mut parts = shared_out(dataset, indices, &targets, seed)?.into_iter();
     // As many parts as targets.
-    Ok([parts.next().unwrap_or_default(), parts.next().unwrap_or_default()])
+    Ok([
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    ])
 }
 
 /// Samples of one group, and how many of each class.
@@ -303,7 +325,12 @@ struct Unit {
 
 /// Shares samples out into parts of these target shares (which sum to 1). Every
 /// part gets at least one group.
-fn shared_out(dataset: &Dataset, indices: &[usize], targets: &[f64], seed: Seed) -> Result<Vec<Vec<usize>>> {
+fn shared_out(
+    dataset: &Dataset,
+    indices: &[usize],
+    targets: &[f64],
+    seed: Seed,
+) -> Result<Vec<Vec<usize>>> {
     let classes = dataset.classes.len();
     // A group and a lone sample's id may be the same word.
     let mut by_group: BTreeMap<(bool, &str), Unit> = BTreeMap::new();

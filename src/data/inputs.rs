@@ -67,8 +67,10 @@ pub fn find_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Inputs> {
         }
     }
     inputs.add_loose(loose);
-    if let (Some(error), true) = (first_absent, paths.iter().all(|p| p.symlink_metadata().is_err()))
-    {
+    if let (Some(error), true) = (
+        first_absent,
+        paths.iter().all(|p| p.symlink_metadata().is_err()),
+    ) {
         return Err(error);
     }
     if inputs.entries.is_empty() {
@@ -78,8 +80,10 @@ pub fn find_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Inputs> {
     let mut seen = BTreeSet::new();
     for input in &inputs.entries {
         if !seen.insert(&input.id) {
-            return Err(Error::data(format!("the id {} occurs more than once", input.id))
-                .help("score data sets with equal ids one at a time"));
+            return Err(
+                Error::data(format!("the id {} occurs more than once", input.id))
+                    .help("score data sets with equal ids one at a time"),
+            );
         }
     }
     Ok(inputs)
@@ -126,7 +130,9 @@ impl Inputs {
 
     /// Adds one path that exists.
     fn add(&mut self, path: &Path, options: &OpenOptions, loose: &mut Vec<Entry>) -> Result<()> {
-        let is_table = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let is_table = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("csv"));
         if !path.is_dir() && !is_table {
             loose.push(Entry::file(path));
             return Ok(());
@@ -167,11 +173,12 @@ impl Inputs {
             path: sample.path().into(),
             sample: Ok(sample),
         }));
-        self.entries.extend(missing.into_iter().map(|missing| Input {
-            sample: Err(Error::malformed(&missing.path, missing.reason)),
-            id: missing.id,
-            path: missing.path,
-        }));
+        self.entries
+            .extend(missing.into_iter().map(|missing| Input {
+                sample: Err(Error::malformed(&missing.path, missing.reason)),
+                id: missing.id,
+                path: missing.path,
+            }));
         Ok(())
     }
 

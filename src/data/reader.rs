@@ -252,7 +252,11 @@ impl ImageReader {
 
 impl Block {
     /// One channel's values, row by row.
-    fn channel<'a, T: Copy>(&self, values: &'a [T], channel: usize) -> impl Iterator<Item = T> + use<'a, T> {
+    fn channel<'a, T: Copy>(
+        &self,
+        values: &'a [T],
+        channel: usize,
+    ) -> impl Iterator<Item = T> + use<'a, T> {
         let plane = self.height * self.width;
         let (start, step) = match self.order {
             AxisOrder::ChannelsFirst => (channel * plane, 1),
@@ -268,7 +272,11 @@ impl Block {
 }
 
 /// Divides by white; gives back the first value outside the range, if any.
-fn scale<T: Into<f64>>(values: impl Iterator<Item = T>, white: f64, out: &mut [f32]) -> Option<f64> {
+fn scale<T: Into<f64>>(
+    values: impl Iterator<Item = T>,
+    white: f64,
+    out: &mut [f32],
+) -> Option<f64> {
     let allowed = -RANGE_TOLERANCE..=1.0 + RANGE_TOLERANCE;
     for (out, value) in out.iter_mut().zip(values) {
         let value: f64 = value.into();

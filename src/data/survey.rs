@@ -84,13 +84,17 @@ pub(crate) fn decide(
             return Ok((fallback.clone(), Vec::new()));
         }
         return Err(match failure {
-            Some(error) => error.help("none of the files looked at could be read; this is the first"),
+            Some(error) => {
+                error.help("none of the files looked at could be read; this is the first")
+            }
             None => Error::data("there is no picture or array to look at"),
         });
     }
 
     let mut notes = Vec::new();
-    let axis = known.axis.unwrap_or_else(|| axis_order(&facts, known, &mut notes));
+    let axis = known
+        .axis
+        .unwrap_or_else(|| axis_order(&facts, known, &mut notes));
     let range = known.range.unwrap_or_else(|| {
         let fallback = known.fallback.as_ref().map(|f| f.range).unwrap_or_default();
         range(&facts, fallback, &mut notes)
@@ -137,7 +141,10 @@ fn look(sample: &Sample, known: &Known, limits: Limits) -> Result<Vec<Facts>> {
         PixelSource::File(path) => std::slice::from_ref(path),
         PixelSource::Channels(paths) => paths.as_slice(),
     };
-    paths.iter().map(|path| look_at(path, known, limits)).collect()
+    paths
+        .iter()
+        .map(|path| look_at(path, known, limits))
+        .collect()
 }
 
 fn look_at(path: &Path, known: &Known, limits: Limits) -> Result<Facts> {
@@ -234,32 +241,35 @@ fn axis_order(facts: &[(bool, Facts)], known: &Known, notes: &mut Vec<String>) -
 }
 
 fn range(facts: &[(bool, Facts)], fallback: PixelRange, notes: &mut Vec<String>) -> PixelRange {
-    let mut settle = |what: &str, narrow: f64, wide: f64, stands: f64, takes: &dyn Fn(Dtype) -> bool| {
-        let limit = narrow * (1.0 + RANGE_TOLERANCE);
-        let (within, beyond): (Vec<_>, Vec<_>) = facts
-            .iter()
-            .filter(|(_, f)| takes(f.dtype))
-            .filter_map(|(_, f)| Some((&f.path, f.peak?)))
-            .partition(|(_, peak)| *peak <= limit);
-        let (chosen, odd) = match within.len().cmp(&beyond.len()) {
-            _ if within.is_empty() && beyond.is_empty() => return stands,
-            std::cmp::Ordering::Greater => (narrow, &beyond),
-            _ => (wide, &within),
-        };
-        if let Some((path, peak)) = odd.first() {
-            notes.push(format!(
-                "range: {what} run from 0 to {chosen} by the majority of the files looked at; \
+    let mut settle =
+        |what: &str, narrow: f64, wide: f64, stands: f64, takes: &dyn Fn(Dtype) -> bool| {
+            let limit = narrow * (1.0 + RANGE_TOLERANCE);
+            let (within, beyond): (Vec<_>, Vec<_>) = facts
+                .iter()
+                .filter(|(_, f)| takes(f.dtype))
+                .filter_map(|(_, f)| Some((&f.path, f.peak?)))
+                .partition(|(_, peak)| *peak <= limit);
+            let (chosen, odd) = match within.len().cmp(&beyond.len()) {
+                _ if within.is_empty() && beyond.is_empty() => return stands,
+                std::cmp::Ordering::Greater => (narrow, &beyond),
+                _ => (wide, &within),
+            };
+            if let Some((path, peak)) = odd.first() {
+                notes.push(format!(
+                    "range: {what} run from 0 to {chosen} by the majority of the files looked at; \
                  {} of {} say otherwise ({} reaches {peak})",
-                odd.len(),
-                within.len() + beyond.len(),
-                path.display()
-            ));
-        }
-        chosen
-    };
+                    odd.len(),
+                    within.len() + beyond.len(),
+                    path.display()
+                ));
+            }
+            chosen
+        };
     PixelRange {
         uint8: 255.0,
-        uint16: settle("16-bit integers", 255.0, 65535.0, fallback.uint16, &|d| d == Dtype::U16),
+        uint16: settle("16-bit integers", 255.0, 65535.0, fallback.uint16, &|d| {
+            d == Dtype::U16
+        }),
         float: settle("floats", 1.0, 255.0, fallback.float, &|d| {
             matches!(d, Dtype::F32 | Dtype::F64)
         }),
@@ -273,8 +283,13 @@ fn channel_count(facts: &[(bool, Facts)], axis: AxisOrder) -> (Option<usize>, bo
     let (mut grey, mut colour) = (0, 0);
     for (_, fact) in facts.iter().filter(|(whole, _)| *whole) {
         match &fact.shape {
-            Shape::Picture { channels: 3, coloured: true } => colour += 1,
-            Shape::Picture { channels: 1 | 3, .. } => grey += 1,
+            Shape::Picture {
+                channels: 3,
+                coloured: true,
+            } => colour += 1,
+            Shape::Picture {
+                channels: 1 | 3, ..
+            } => grey += 1,
             Shape::Picture { channels, .. } => *votes.entry(*channels).or_default() += 1,
             Shape::Array(shape) => {
                 let channels = match (shape[..].first(), shape.get(2), axis) {

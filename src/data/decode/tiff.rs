@@ -63,7 +63,12 @@ pub(super) fn decode(path: &Path, bytes: &[u8], limits: Limits) -> Result<Pictur
                 (Values::U16(all), Values::U16(v)) => all.extend(v),
                 (Values::F32(all), Values::F32(v)) => all.extend(v),
                 (Values::F64(all), Values::F64(v)) => all.extend(v),
-                _ => return Err(Error::malformed(path, "pages of different kinds of numbers")),
+                _ => {
+                    return Err(Error::malformed(
+                        path,
+                        "pages of different kinds of numbers",
+                    ));
+                }
             }
             picture.channels += 1;
             picture.order = AxisOrder::ChannelsFirst;
@@ -186,8 +191,10 @@ fn pixels(path: &Path, pages: &mut Pages<'_>, page: Page) -> Result<Picture> {
         AxisOrder::ChannelsLast
     };
     if page.alpha && order == AxisOrder::ChannelsFirst {
-        return Err(Error::malformed(path, "an alpha channel stored as a plane of its own")
-            .help("store the picture without an alpha channel"));
+        return Err(
+            Error::malformed(path, "an alpha channel stored as a plane of its own")
+                .help("store the picture without an alpha channel"),
+        );
     }
     Ok(Picture {
         height,

@@ -1,7 +1,9 @@
 //! One folder a class; masks in `masks/CLASS`, pieces in a table beside them.
 
 use super::table::Table;
-use super::{Catalogue, Masks, Missing, class_name, ids_for_all, label, note_list, slashed, stem, walk};
+use super::{
+    Catalogue, Masks, Missing, class_name, ids_for_all, label, note_list, slashed, stem, walk,
+};
 use crate::data::annotation::Annotation;
 use crate::data::sample::{PixelSource, Sample, SampleId, Split};
 use crate::error::{Error, Result};
@@ -30,9 +32,8 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
     let mut pictures = Vec::new();
     let mut unpaired = Vec::new();
     for folder in &top.folders {
-        let class = class_name(folder).ok_or_else(|| {
-            Error::malformed(folder, "the folder's name is not UTF-8; rename it")
-        })?;
+        let class = class_name(folder)
+            .ok_or_else(|| Error::malformed(folder, "the folder's name is not UTF-8; rename it"))?;
         if class.eq_ignore_ascii_case(MASKS) {
             continue;
         }
@@ -42,8 +43,16 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
         pictures.extend(class_folder(folder, &class, None, &mut masks, &mut notes)?);
         unpaired.extend(masks.unpaired(root));
     }
-    let outside: Vec<String> = top.pictures.iter().map(|p| relative(root, &p.path)).collect();
-    note_list(&mut notes, "pictures in no class folder, not read", &outside);
+    let outside: Vec<String> = top
+        .pictures
+        .iter()
+        .map(|p| relative(root, &p.path))
+        .collect();
+    note_list(
+        &mut notes,
+        "pictures in no class folder, not read",
+        &outside,
+    );
     note_list(&mut notes, "masks without a picture", &unpaired);
     let groups = groups(root, &pictures, &mut notes)?;
     Ok(catalogue(root, pictures, &groups, notes))
@@ -63,7 +72,10 @@ pub(super) fn class_folder(
     let others: Vec<String> = listing.others.iter().map(|f| slashed(f)).collect();
     note_list(notes, "files of another kind, not read", &others);
     if listing.pictures.is_empty() {
-        notes.push(format!("class folder {} holds no picture", folder.display()));
+        notes.push(format!(
+            "class folder {} holds no picture",
+            folder.display()
+        ));
     }
     Ok(listing
         .pictures
@@ -124,7 +136,11 @@ fn groups(
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<PathBuf, String>> {
     let mut groups = BTreeMap::new();
-    let Some(path) = TABLES.iter().map(|name| root.join(name)).find(|p| p.is_file()) else {
+    let Some(path) = TABLES
+        .iter()
+        .map(|name| root.join(name))
+        .find(|p| p.is_file())
+    else {
         return Ok(groups);
     };
     let table = Table::read(&path)?;
@@ -132,7 +148,10 @@ fn groups(
         table.column(names).ok_or_else(|| {
             Error::malformed(
                 &path,
-                format!("columns {:?} found; file, class and piece expected", table.header),
+                format!(
+                    "columns {:?} found; file, class and piece expected",
+                    table.header
+                ),
             )
         })
     };
@@ -166,13 +185,21 @@ fn groups(
         }
     }
     let table_name = path.file_name().unwrap_or_default().to_string_lossy();
-    note_list(notes, &format!("files named in {table_name} but not there"), &absent);
+    note_list(
+        notes,
+        &format!("files named in {table_name} but not there"),
+        &absent,
+    );
     let alone: Vec<String> = pictures
         .iter()
         .filter(|p| !groups.contains_key(&p.path))
         .map(|p| relative(root, &p.path))
         .collect();
-    note_list(notes, &format!("pictures without a piece in {table_name}; each is its own"), &alone);
+    note_list(
+        notes,
+        &format!("pictures without a piece in {table_name}; each is its own"),
+        &alone,
+    );
     Ok(groups)
 }
 

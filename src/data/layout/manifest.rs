@@ -22,7 +22,8 @@ pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>> {
         .filter(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
         .filter(|p| {
             // A table that cannot be read is no manifest; whoever needs it will say so.
-            Table::read(p).is_ok_and(|table| columns(&table).is_ok() && table.column(&["id"]).is_some())
+            Table::read(p)
+                .is_ok_and(|table| columns(&table).is_ok() && table.column(&["id"]).is_some())
         })
         .collect();
     let named = tables
@@ -89,9 +90,9 @@ pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue>
                 .iter()
                 .map(|channel| {
                     let found = all.iter().find(|(c, _)| c == channel);
-                    found.cloned().ok_or_else(|| {
-                        Error::malformed(&file, format!("no column path_{channel}"))
-                    })
+                    found
+                        .cloned()
+                        .ok_or_else(|| Error::malformed(&file, format!("no column path_{channel}")))
                 })
                 .collect::<Result<_>>()?;
         }
@@ -136,14 +137,18 @@ pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue>
                 )),
             })
             .transpose()?;
-        let mask = cell(row, mask).map(|name| folder.join(name)).filter(|path| {
-            let there = path.exists();
-            if !there {
-                unpaired.push(format!("{} (of {id})", path.display()));
-            }
-            there
-        });
-        let absent = paths.iter().find(|p| p.as_os_str().is_empty() || !p.exists());
+        let mask = cell(row, mask)
+            .map(|name| folder.join(name))
+            .filter(|path| {
+                let there = path.exists();
+                if !there {
+                    unpaired.push(format!("{} (of {id})", path.display()));
+                }
+                there
+            });
+        let absent = paths
+            .iter()
+            .find(|p| p.as_os_str().is_empty() || !p.exists());
         if let Some(absent) = absent {
             let reason = match absent.as_os_str().is_empty() {
                 true => format!("line {}: the path is empty", row.line),
@@ -170,7 +175,11 @@ pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue>
         });
     }
     let absent: Vec<&str> = catalogue.missing.iter().map(|m| m.id.as_str()).collect();
-    note_list(&mut catalogue.notes, "rows whose file is not there", &absent);
+    note_list(
+        &mut catalogue.notes,
+        "rows whose file is not there",
+        &absent,
+    );
     note_list(&mut catalogue.notes, "masks that are not there", &unpaired);
     Ok(catalogue)
 }

@@ -49,7 +49,12 @@ pub(crate) fn read(
         ..Catalogue::default()
     };
     let (mut bare, mut twice) = (Vec::new(), Vec::new());
-    let ids: BTreeSet<String> = pixels.whole.keys().chain(pixels.sets.keys()).cloned().collect();
+    let ids: BTreeSet<String> = pixels
+        .whole
+        .keys()
+        .chain(pixels.sets.keys())
+        .cloned()
+        .collect();
     for id in ids {
         let annotation = labels.remove(&id).map(Annotation::original);
         if annotation.is_none() {
@@ -97,9 +102,17 @@ pub(crate) fn read(
     }
     note_list(&mut notes, "annotated but without pixels", &orphans);
     note_list(&mut notes, "with pixels but not annotated", &bare);
-    note_list(&mut notes, "both as one file and as a file for each channel; the one file is read", &twice);
+    note_list(
+        &mut notes,
+        "both as one file and as a file for each channel; the one file is read",
+        &twice,
+    );
     note_list(&mut notes, "masks without a sample", &masks.unpaired(root));
-    note_list(&mut notes, "files that say neither id nor channel", &pixels.unknown);
+    note_list(
+        &mut notes,
+        "files that say neither id nor channel",
+        &pixels.unknown,
+    );
     catalogue.notes = notes;
     Ok(catalogue)
 }
@@ -135,17 +148,29 @@ fn labels(root: &Path, notes: &mut Vec<String>) -> Result<BTreeMap<String, Label
     })?;
     let against: Vec<&String> = kinds
         .iter()
-        .filter(|(id, kind)| defective.get(*id).is_some_and(|d| d.is_good() != kind.is_good()))
+        .filter(|(id, kind)| {
+            defective
+                .get(*id)
+                .is_some_and(|d| d.is_good() != kind.is_good())
+        })
         .map(|(id, _)| id)
         .collect();
-    note_list(notes, "labelled good in one table and defective in the other; annotations_multi.csv counts", &against);
+    note_list(
+        notes,
+        "labelled good in one table and defective in the other; annotations_multi.csv counts",
+        &against,
+    );
     if !kinds.is_empty() {
         let unkind: Vec<&String> = defective
             .iter()
             .filter(|(id, label)| !label.is_good() && !kinds.contains_key(*id))
             .map(|(id, _)| id)
             .collect();
-        note_list(notes, "defective by annotations_binary.csv but not in annotations_multi.csv; their class is defect", &unkind);
+        note_list(
+            notes,
+            "defective by annotations_binary.csv but not in annotations_multi.csv; their class is defect",
+            &unkind,
+        );
     }
     let mut labels = defective;
     labels.extend(kinds);
@@ -182,7 +207,11 @@ fn read_table(
         }
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    note_list(notes, &format!("in {name} more than once, always the same"), &repeated);
+    note_list(
+        notes,
+        &format!("in {name} more than once, always the same"),
+        &repeated,
+    );
     Ok(labels)
 }
 
@@ -253,7 +282,11 @@ impl Pixels {
 
     /// The channels of the sets: as asked for, as `dataset.json` names them, or
     /// those that at least half of the ids have.
-    fn channels(&mut self, wanted: Option<&[Channel]>, named: Option<&[Channel]>) -> Option<Vec<Channel>> {
+    fn channels(
+        &mut self,
+        wanted: Option<&[Channel]>,
+        named: Option<&[Channel]>,
+    ) -> Option<Vec<Channel>> {
         if self.sets.is_empty() {
             return None;
         }
@@ -280,7 +313,8 @@ impl Pixels {
         for set in self.sets.values() {
             for (name, (path, _)) in set {
                 if !channels.iter().any(|c| c.name() == name) {
-                    self.unknown.push(slashed(Path::new(path.file_name().unwrap_or_default())));
+                    self.unknown
+                        .push(slashed(Path::new(path.file_name().unwrap_or_default())));
                 }
             }
         }

@@ -41,7 +41,13 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
                 _ => None,
             };
             let masks = masks.unwrap_or(&mut none);
-            pictures.extend(class_folder(&folder, &class, Some(split), masks, &mut notes)?);
+            pictures.extend(class_folder(
+                &folder,
+                &class,
+                Some(split),
+                masks,
+                &mut notes,
+            )?);
         }
     }
     let unpaired: Vec<String> = masks.values().flat_map(|m| m.unpaired(root)).collect();
