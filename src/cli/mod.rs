@@ -132,7 +132,10 @@ fn device(common: &Common) -> Result<candle_core::Device> {
         other => {
             let index = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
             let index: usize = index.ok_or_else(|| {
-                Error::setting("device", format!("{other} given, auto, cpu or cuda:N expected"))
+                Error::setting(
+                    "device",
+                    format!("{other} given, auto, cpu or cuda:N expected"),
+                )
             })?;
             Ok(Device::new_cuda(index)?)
         }

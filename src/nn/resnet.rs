@@ -174,7 +174,10 @@ impl ResNet {
             channels,
         } = *config;
         if width == 0 || channels == 0 {
-            return Err(Error::setting("width and channels", "0 given, at least 1 expected"));
+            return Err(Error::setting(
+                "width and channels",
+                "0 given, at least 1 expected",
+            ));
         }
         let conv1 = conv(&scope.pp("conv1"), channels, width, 7, 2)?;
         let bn1 = BatchNorm2d::new(&scope.pp("bn1"), width)?;
@@ -254,8 +257,17 @@ impl Block {
         };
         let mut path = Vec::new();
         for (i, &(from, to, kernel, stride)) in layout.iter().enumerate() {
-            let convolution = conv(&scope.pp(format!("conv{}", i + 1)), from, to, kernel, stride)?;
-            path.push((convolution, BatchNorm2d::new(&scope.pp(format!("bn{}", i + 1)), to)?));
+            let convolution = conv(
+                &scope.pp(format!("conv{}", i + 1)),
+                from,
+                to,
+                kernel,
+                stride,
+            )?;
+            path.push((
+                convolution,
+                BatchNorm2d::new(&scope.pp(format!("bn{}", i + 1)), to)?,
+            ));
         }
         let downsample = if stride != 1 || inputs != outputs {
             let scope = scope.pp("downsample");
@@ -338,15 +350,18 @@ impl Classifier {
 /// [`Error::Shape`] unless the stem has three channels.
 pub fn widen_stem(stem: &Weight, channels: usize) -> Result<Weight> {
     let [filters, 3, height, width] = stem.shape[..] else {
-        return Err(Error::shape("stem to widen", &stem.shape, "[filters, 3, k, k]"));
+        return Err(Error::shape(
+            "stem to widen",
+            &stem.shape,
+            "[filters, 3, k, k]",
+        ));
     };
     let area = height * width;
     let mut values = Vec::with_capacity(filters * channels * area);
     for kernels in stem.values.chunks_exact(3 * area) {
         match channels {
-            1 => values.extend(
-                (0..area).map(|i| kernels[i] + kernels[area + i] + kernels[2 * area + i]),
-            ),
+            1 => values
+                .extend((0..area).map(|i| kernels[i] + kernels[area + i] + kernels[2 * area + i])),
             3 => values.extend(kernels),
             _ => {
                 let scale = 3.0 / channels as f32;
@@ -374,9 +389,9 @@ mod tests {
     /// The weights and pictures that tests/reference/resnet.py makes as well:
     /// value `i` of an array is a hash of its name and `i`, in -1..1.
     fn hashed(name: &str, count: usize) -> Vec<f32> {
-        let start = name
-            .bytes()
-            .fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        let start = name.bytes().fold(0x811c_9dc5u32, |h, b| {
+            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+        });
         (0..count as u32)
             .map(|i| {
                 let mut h = start.wrapping_add(i.wrapping_mul(0x9e37_79b1));
@@ -483,7 +498,13 @@ mod tests {
             .into_iter()
             .map(|(name, tensor)| {
                 let shape = tensor.dims().to_vec();
-                (name, Weight { shape, values: Vec::new() })
+                (
+                    name,
+                    Weight {
+                        shape,
+                        values: Vec::new(),
+                    },
+                )
             })
             .collect();
         assert_eq!(ResNetConfig::of_weights(&weights).unwrap(), config);
@@ -506,7 +527,12 @@ mod tests {
         for (name, var) in parameters.trainable() {
             let gradient = gradients.get(var.as_tensor());
             let gradient = gradient.unwrap_or_else(|| panic!("{name} has no gradient"));
-            let size = gradient.abs().unwrap().to_dtype(DType::F64).unwrap().sum_all();
+            let size = gradient
+                .abs()
+                .unwrap()
+                .to_dtype(DType::F64)
+                .unwrap()
+                .sum_all();
             assert!(size.unwrap().to_scalar::<f64>().unwrap() > 0.0, "{name}");
         }
     }
