@@ -75,7 +75,9 @@ impl Init {
 
 fn normal(mean: f64, deviation: f64, count: usize, rng: &mut impl Rng) -> Result<Vec<f32>> {
     let distribution = Normal::new(mean, deviation)
-        .map_err(|e| Error::setting("initial deviation", format!("{deviation}: {e}")))?;
+        .ok()
+        .filter(|_| deviation >= 0.0)
+        .ok_or_else(|| Error::setting("initial deviation", format!("{deviation}, must be >= 0")))?;
     Ok((0..count)
         .map(|_| distribution.sample(rng) as f32)
         .collect())

@@ -348,3 +348,117 @@ fn squared_norm(gradient: &Tensor) -> Result<f64> {
         Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Reference {
+        adam: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        kind: String,
+        decay: f64,
+        limit: Option<f64>,
+        parameters: Vec<Vec<f32>>,
+    }
+
+    /// As in `tests/reference/nn_ops.py`.
+    fn wave(shape: &[usize], salt: usize) -> Tensor {
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|i| (12.9898 * (i + 1) as f64 + salt as f64).sin() as f32)
+            .collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    fn parameters() -> Vec<(String, Var)> {
+        [vec![3, 2], vec![4]]
+            .iter()
+            .enumerate()
+            .map(|(i, shape)| (i.to_string(), Var::from_tensor(&wave(shape, i)).unwrap()))
+            .collect()
+    }
+
+    /// The gradients of step `step`, by way of a loss that has them.
+    fn gradients(parameters: &[(String, Var)], step: usize) -> GradStore {
+        let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
+        for (i, (_, p)) in parameters.iter().enumerate() {
+            let wanted = (wave(p.dims(), 10 + step + 7 * i) * (step + 1) as f64).unwrap();
+            let part = (p.as_tensor() * wanted).unwrap().sum_all().unwrap();
+            loss = (loss + part).unwrap();
+        }
+        loss.backward().unwrap()
+    }
+
+    fn values(parameters: &[(String, Var)]) -> Vec<Vec<f32>> {
+        parameters
+            .iter()
+            .map(|(_, p)| p.flatten_all().unwrap().to_vec1().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn five_steps_are_those_of_pytorch() {
+        let json = include_str!("../../tests/reference/nn_ops.json");
+        let reference: Reference = serde_json::from_str(json).unwrap();
+        for case in reference.adam {
+            let options = match case.kind.as_str() {
+                "adam" => AdamOptions {
+                    weight_decay: case.decay,
+                    ..AdamOptions::adam(0.01)
+                },
+                _ => AdamOptions::adam_w(0.01, case.decay),
+            };
+            let options = AdamOptions {
+                max_gradient_norm: case.limit,
+                ..options
+            };
+            let parameters = parameters();
+            let mut adam = Adam::of(parameters.clone(), options).unwrap();
+            for step in 0..5 {
+                adam.step(&gradients(&parameters, step)).unwrap();
+            }
+            for (found, expected) in values(&parameters).iter().zip(&case.parameters) {
+                for (a, b) in found.iter().zip(expected) {
+                    assert!((a - b).abs() < 1e-6, "{}: {a} {b}", case.kind);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_saved_state_goes_on_to_the_same_bytes() {
+        let options = AdamOptions::adam_w(0.1, 0.01);
+        let straight = parameters();
+        let mut adam = Adam::of(straight.clone(), options).unwrap();
+        let resumed = parameters();
+        let mut first = Adam::of(resumed.clone(), options).unwrap();
+        for step in 0..2 {
+            adam.step(&gradients(&straight, step)).unwrap();
+            first.step(&gradients(&resumed, step)).unwrap();
+        }
+        let state = first.state().unwrap().into_iter().collect();
+        let mut second = Adam::of(resumed.clone(), options).unwrap();
+        second.load_state(&state).unwrap();
+        for step in 2..5 {
+            adam.step(&gradients(&straight, step)).unwrap();
+            second.step(&gradients(&resumed, step)).unwrap();
+        }
+        assert_eq!(values(&straight), values(&resumed));
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_changes_nothing() {
+        let parameters = parameters();
+        let before = values(&parameters);
+        let mut adam = Adam::of(parameters.clone(), AdamOptions::adam(0.1)).unwrap();
+        let nan = (parameters[1].1.as_tensor() * f64::NAN).unwrap();
+        let result = adam.backward_step(&nan.sum_all().unwrap());
+        assert!(matches!(result, Err(Error::NotFinite { .. })));
+        assert_eq!(values(&parameters), before);
+    }
+}
