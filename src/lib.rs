@@ -24,6 +24,7 @@ pub mod report;
 pub mod selection;
 pub mod settings;
 pub mod store;
+pub mod stream;
 pub mod synth;
 
 pub use error::{Error, Result};

@@ -20,6 +20,16 @@ pub struct DataArgs {
     pub max_pixels: u64,
 }
 
+impl Default for DataArgs {
+    fn default() -> Self {
+        Self {
+            layout: None,
+            channels: Vec::new(),
+            max_pixels: OpenOptions::default().max_pixels,
+        }
+    }
+}
+
 impl DataArgs {
     /// The options for opening data.
     pub fn options(&self) -> OpenOptions {

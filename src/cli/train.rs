@@ -250,7 +250,7 @@ fn read_pictures(folder: &Path, size: usize, limits: Limits) -> Result<Vec<Image
 }
 
 /// Writes the bundle, what it was measured at, and the loss curve.
-fn write(fitted: &Fitted, out: &Path) -> Result<()> {
+pub fn write(fitted: &Fitted, out: &Path) -> Result<()> {
     files::write_atomic(&out.join("loss.csv"), plots::loss_csv(&fitted.losses).as_bytes())?;
     files::write_atomic(&out.join("loss.svg"), plots::loss_curve(&fitted.losses)?.as_bytes())?;
     if let Some(evaluation) = &fitted.evaluation {
