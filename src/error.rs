@@ -38,6 +38,19 @@ pub enum Error {
         /// The shape that would do.
         expected: String,
     },
+    /// A picture or array has another number of channels than needed.
+    #[error(
+        "{found} {} found, {} expected ({})",
+        if *found == 1 { "channel" } else { "channels" },
+        expected.len(),
+        expected.join(" ")
+    )]
+    Channels {
+        /// How many the file has.
+        found: usize,
+        /// The names of those needed.
+        expected: Vec<String>,
+    },
     /// A number that must be finite is not.
     #[error("{what}: row {row} is not a finite number")]
     NotFinite {

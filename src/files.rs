@@ -102,6 +102,80 @@ pub fn output_folder(path: &Path, existing: Existing, marker: &str) -> Result<Pa
     Ok(path.to_path_buf())
 }
 
+/// An output folder that appears whole or not at all.
+///
+/// It is filled under a temporary name beside its place; [`Self::commit`] puts
+/// it there. Dropped before that, it leaves nothing behind.
+#[derive(Debug)]
+pub struct StagedFolder {
+    place: PathBuf,
+    staging: tempfile::TempDir,
+    existing: Existing,
+    marker: &'static str,
+}
+
+impl StagedFolder {
+    /// Begins a folder that will stand at `place`. With [`Existing::Replace`]
+    /// a folder there that holds `marker` stays until the new one is complete.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] as [`output_folder`]; [`Error::Io`].
+    pub fn begin(place: &Path, existing: Existing, marker: &'static str) -> Result<Self> {
+        let replaceable = existing == Existing::Replace && place.join(marker).exists();
+        if !replaceable {
+            output_folder(place, existing, marker)?;
+        }
+        let parent = match place.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let staging = tempfile::Builder::new()
+            .prefix(".goma-")
+            .suffix(".part")
+            .tempdir_in(parent)
+            .map_err(Error::io("create", place))?;
+        Ok(Self {
+            place: place.to_path_buf(),
+            staging,
+            existing,
+            marker,
+        })
+    }
+
+    /// Where to write.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.staging.path()
+    }
+
+    /// Puts the folder in its place.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Exists`] if something has come in the way.
+    pub fn commit(self) -> Result<()> {
+        output_folder(&self.place, self.existing, self.marker)?;
+        set_folder_permissions(self.staging.path())?;
+        // Empty by now; not every system renames onto a folder.
+        fs::remove_dir(&self.place).map_err(Error::io("remove", &self.place))?;
+        fs::rename(self.staging.path(), &self.place).map_err(Error::io("rename", &self.place))?;
+        // The temporary name is gone; there is nothing left to remove.
+        let _ = self.staging.keep();
+        Ok(())
+    }
+}
+
+/// Temporary folders are private to their owner; results are not.
+#[cfg(unix)]
+fn set_folder_permissions(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(Error::io("write", path))
+}
+
+#[cfg(not(unix))]
+fn set_folder_permissions(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

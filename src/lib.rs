@@ -21,7 +21,7 @@ pub mod progress;
 pub mod random;
 pub mod report;
 pub mod selection;
-pub mod settings;
+//SETTINGS pub mod settings;
 pub mod store;
 pub mod synth;
 

@@ -121,6 +121,23 @@ fn run(cli: Cli) -> Result<Outcome> {
     }
 }
 
+/// The device that `--device` names; `auto` is the first GPU if this build
+/// and machine have one, else the CPU.
+fn device(common: &Common) -> Result<candle_core::Device> {
+    use candle_core::Device;
+    match common.device.as_str() {
+        "cpu" => Ok(Device::Cpu),
+        "auto" => Ok(Device::cuda_if_available(0).unwrap_or(Device::Cpu)),
+        other => {
+            let index = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+            let index: usize = index.ok_or_else(|| {
+                Error::setting("device", format!("{other} given, auto, cpu or cuda:N expected"))
+            })?;
+            Ok(Device::new_cuda(index)?)
+        }
+    }
+}
+
 /// 2 for what was wrong on the command line, 1 for what went wrong afterwards.
 fn exit_code(error: &Error) -> u8 {
     match error {

@@ -3,11 +3,17 @@
 pub mod annotation;
 pub mod anomaly_map;
 pub mod dataset;
+pub(crate) mod declaration;
+mod decode;
 pub mod feature_table;
 pub mod fold;
+pub mod format;
 pub mod image;
+pub mod inputs;
 pub mod layout;
+pub mod mask;
 pub mod npy;
 pub mod prediction;
 pub mod reader;
 pub mod sample;
+pub(crate) mod survey;

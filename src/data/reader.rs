@@ -1,1 +1,282 @@
-//! See the tour in the crate's front page.
+//! `ImageReader`: from a sample's files to an [`Image`], by the data set's
+//! recorded [`PixelFormat`].
+
+pub use crate::data::decode::Limits;
+use crate::data::decode::{self, AxisOrder, Decoded, Picture};
+use crate::data::format::{PixelFormat, RANGE_TOLERANCE};
+use crate::data::image::Image;
+use crate::data::mask;
+use crate::data::npy::{NpyArray, Values};
+use crate::data::sample::{PixelSource, Sample};
+use crate::error::{Error, Result};
+use ndarray::{Array2, Array3};
+use std::path::Path;
+
+const REEXPORT: &str = "choose a model trained on these channels, or re-export the sample";
+
+/// Reads images of one format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageReader {
+    format: PixelFormat,
+    limits: Limits,
+}
+
+/// Numbers of one file, `[height, width, channels]` in either order.
+struct Block {
+    height: usize,
+    width: usize,
+    channels: usize,
+    order: AxisOrder,
+    values: Values,
+}
+
+impl ImageReader {
+    /// A reader for files of this format.
+    #[must_use]
+    pub fn new(format: PixelFormat, limits: Limits) -> Self {
+        Self { format, limits }
+    }
+
+    /// The format it reads.
+    #[must_use]
+    pub fn format(&self) -> &PixelFormat {
+        &self.format
+    }
+
+    /// Reads one sample.
+    ///
+    /// Values are divided by the format's white. A grey sample may be stored as
+    /// a colour picture of three equal channels; an array or picture with more
+    /// channels than wanted is read where the format names what it stores.
+    ///
+    /// # Errors
+    /// [`Error::Sample`] with the sample's id and path, around: [`Error::Io`];
+    /// [`Error::Malformed`] for a damaged file or a value outside the range;
+    /// [`Error::Channels`] for another number of channels; [`Error::Shape`] if
+    /// the files of one sample differ in size.
+    pub fn read(&self, sample: &Sample) -> Result<Image> {
+        self.read_source(&sample.source)
+            .map_err(|source| Error::Sample {
+                id: sample.id.to_string(),
+                path: sample.path().into(),
+                source: Box::new(source),
+            })
+    }
+
+    /// Reads a sample's mask, if it has one: true where the defect is.
+    ///
+    /// # Errors
+    /// [`Error::Sample`] around what [`mask::read_mask`] says, or around
+    /// [`Error::Shape`] if the mask's size is not the image's.
+    pub fn read_mask(&self, sample: &Sample, image: &Image) -> Result<Option<Array2<bool>>> {
+        let Some(path) = &sample.mask else {
+            return Ok(None);
+        };
+        let size = (image.height(), image.width());
+        mask::read_mask(path, self.limits)
+            .and_then(|mask| match mask.dim() == size {
+                true => Ok(Some(mask)),
+                false => Err(Error::shape("mask (height, width)", mask.dim(), size)),
+            })
+            .map_err(|source| Error::Sample {
+                id: sample.id.to_string(),
+                path: path.clone(),
+                source: Box::new(source),
+            })
+    }
+
+    fn read_source(&self, source: &PixelSource) -> Result<Image> {
+        let count = self.format.channels.len();
+        match source {
+            PixelSource::File(path) => {
+                let block = self.load(path, count)?;
+                let picked = self.pick(&block)?;
+                let mut pixels = Array3::zeros((count, block.height, block.width));
+                let plane = block.height * block.width;
+                if let Some(out) = pixels.as_slice_mut() {
+                    for (out, channel) in out.chunks_exact_mut(plane).zip(picked) {
+                        self.scale(path, &block, channel, out)?;
+                    }
+                }
+                Image::new(pixels)
+            }
+            PixelSource::Channels(paths) => {
+                if paths.len() != count {
+                    return Err(self.wrong_count(paths.len()));
+                }
+                let mut pixels = Vec::new();
+                let mut size: Option<(usize, usize)> = None;
+                for (path, channel) in paths.iter().zip(&self.format.channels) {
+                    let block = self.load(path, 1)?;
+                    if block.channels != 1 && !block.is_grey() {
+                        return Err(Error::malformed(
+                            path,
+                            format!(
+                                "{} channels found in the file of channel {channel}, 1 expected",
+                                block.channels
+                            ),
+                        ));
+                    }
+                    let found = (block.height, block.width);
+                    let expected = *size.get_or_insert(found);
+                    if found != expected {
+                        return Err(Error::shape(
+                            format!("channel {channel} (height, width)"),
+                            found,
+                            expected,
+                        ));
+                    }
+                    let start = pixels.len();
+                    pixels.resize(start + block.height * block.width, 0.0);
+                    self.scale(path, &block, 0, &mut pixels[start..])?;
+                }
+                let (height, width) = size.unwrap_or_default();
+                let found = pixels.len();
+                let pixels = Array3::from_shape_vec((count, height, width), pixels)
+                    .map_err(|_| Error::shape("pixels", found, (count, height, width)))?;
+                Image::new(pixels)
+            }
+        }
+    }
+
+    /// Decodes a file and finds its channel axis.
+    fn load(&self, path: &Path, expected: usize) -> Result<Block> {
+        Ok(match decode::decode(path, self.limits)? {
+            Decoded::Picture(Picture {
+                height,
+                width,
+                channels,
+                order,
+                values,
+            }) => Block {
+                height,
+                width,
+                channels,
+                order,
+                values,
+            },
+            Decoded::Array(NpyArray { shape, values }) => {
+                let order = match self.format.axis {
+                    // One picture needs no channel axis; nor may it be mistaken for one.
+                    _ if shape.len() == 2 => AxisOrder::ChannelsFirst,
+                    order => order,
+                };
+                let (channels, height, width) = match (shape[..].as_ref(), order) {
+                    (&[height, width], _) => (1, height, width),
+                    (&[a, b, c], AxisOrder::ChannelsFirst) => (a, b, c),
+                    (&[a, b, c], AxisOrder::ChannelsLast) => (c, a, b),
+                    _ => return Err(Error::shape("array", shape, "two or three axes")),
+                };
+                let swapped = match (shape[..].as_ref(), order) {
+                    (&[_, _, c], AxisOrder::ChannelsFirst) => c == expected,
+                    (&[a, _, _], AxisOrder::ChannelsLast) => a == expected,
+                    _ => false,
+                };
+                if channels != expected && swapped {
+                    let has = match order {
+                        AxisOrder::ChannelsFirst => "first",
+                        AxisOrder::ChannelsLast => "last",
+                    };
+                    return Err(Error::malformed(
+                        path,
+                        format!("shape {shape:?}, but this data set has its channels {has}"),
+                    ));
+                }
+                Block {
+                    height,
+                    width,
+                    channels,
+                    order,
+                    values,
+                }
+            }
+        })
+    }
+
+    /// Which of a file's channels make the image's, in order.
+    fn pick(&self, block: &Block) -> Result<Vec<usize>> {
+        let wanted = &self.format.channels;
+        let count = wanted.len();
+        if let Some(stored) = &self.format.stored
+            && stored.len() == block.channels
+        {
+            let picked: Option<Vec<usize>> = wanted
+                .iter()
+                .map(|channel| stored.iter().position(|s| s == channel))
+                .collect();
+            if let Some(picked) = picked {
+                return Ok(picked);
+            }
+        }
+        if block.channels == count {
+            return Ok((0..count).collect());
+        }
+        if count == 1 && block.is_grey() {
+            return Ok(vec![0]);
+        }
+        if self.format.grey_as_colour && block.channels == 1 && count == 3 {
+            return Ok(vec![0; 3]);
+        }
+        Err(self.wrong_count(block.channels))
+    }
+
+    fn wrong_count(&self, found: usize) -> Error {
+        Error::Channels {
+            found,
+            expected: self.format.names(),
+        }
+        .help(REEXPORT)
+    }
+
+    /// Divides one channel by white, into `out` (`[height * width]`).
+    fn scale(&self, path: &Path, block: &Block, channel: usize, out: &mut [f32]) -> Result<()> {
+        let white = self.format.range.white(block.values.dtype());
+        let outside = match &block.values {
+            Values::U8(v) => scale(block.channel(v, channel), white, out),
+            Values::U16(v) => scale(block.channel(v, channel), white, out),
+            Values::F32(v) => scale(block.channel(v, channel), white, out),
+            Values::F64(v) => scale(block.channel(v, channel), white, out),
+        };
+        match outside {
+            None => Ok(()),
+            Some(value) => Err(Error::malformed(
+                path,
+                format!(
+                    "value {value} found, 0 to {white} expected (the range of {} in this data set)",
+                    block.values.dtype()
+                ),
+            )),
+        }
+    }
+}
+
+impl Block {
+    /// One channel's values, row by row.
+    fn channel<'a, T: Copy>(&self, values: &'a [T], channel: usize) -> impl Iterator<Item = T> + use<'a, T> {
+        let plane = self.height * self.width;
+        let (start, step) = match self.order {
+            AxisOrder::ChannelsFirst => (channel * plane, 1),
+            AxisOrder::ChannelsLast => (channel, self.channels),
+        };
+        values.iter().skip(start).step_by(step).take(plane).copied()
+    }
+
+    /// Whether this is grey, stored as a colour picture.
+    fn is_grey(&self) -> bool {
+        self.channels == 3 && decode::is_grey(&self.values, self.channels, self.order)
+    }
+}
+
+/// Divides by white; gives back the first value outside the range, if any.
+fn scale<T: Into<f64>>(values: impl Iterator<Item = T>, white: f64, out: &mut [f32]) -> Option<f64> {
+    let allowed = -RANGE_TOLERANCE..=1.0 + RANGE_TOLERANCE;
+    for (out, value) in out.iter_mut().zip(values) {
+        let value: f64 = value.into();
+        let share = value / white;
+        if !allowed.contains(&share) {
+            return Some(value);
+        }
+        *out = share.clamp(0.0, 1.0) as f32;
+    }
+    None
+}

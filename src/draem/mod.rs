@@ -1,1 +1,181 @@
-//! See the tour in the crate's front page.
+//! The anomaly model: a reconstruction of the good piece and what differs.
+//!
+//! Zavrtanik, Kristan, Skocaj: DRAEM - A discriminatively trained
+//! reconstruction embedding for surface anomaly detection, ICCV 2021. Over any
+//! number of channels, trained on good pieces alone.
+//!
+//! [`simulate`] makes defects, [`network`] restores and segments, [`loss`]
+//! compares, [`train`] puts them together; [`Draem`] is what comes out of it
+//! and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
+
+pub mod augment;
+pub mod loss;
+pub mod model;
+pub mod network;
+pub mod perlin;
+pub mod simulate;
+pub mod source;
+pub mod train;
+
+pub use model::Draem;
+pub use simulate::SimulationOptions;
+pub use source::AnomalySource;
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How the anomaly model is built and trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DraemOptions {
+    /// Side of the square the networks work on, in pixels; a multiple of 32.
+    pub size: usize,
+    /// First width of the reconstructive network (paper: 128).
+    pub reconstructive_width: usize,
+    /// First width of the discriminative network (paper: 64).
+    pub discriminative_width: usize,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Samples in a step.
+    pub batch: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises from zero.
+    pub warmup: usize,
+    /// Largest norm of the gradient; larger ones are scaled down. 0: no limit.
+    pub clip: f64,
+    /// How defects are simulated.
+    pub simulation: SimulationOptions,
+}
+
+impl Default for DraemOptions {
+    /// The preset `fast`.
+    fn default() -> Self {
+        Self {
+            size: 128,
+            reconstructive_width: 16,
+            discriminative_width: 8,
+            steps: 4000,
+            batch: 8,
+            learning_rate: 1e-3,
+            warmup: 100,
+            clip: 1.0,
+            simulation: SimulationOptions {
+                rotate_share: 0.0,
+                ..SimulationOptions::default()
+            },
+        }
+    }
+}
+
+impl DraemOptions {
+    /// 256 x 256, widths 32 and 16.
+    #[must_use]
+    pub fn compact() -> Self {
+        Self {
+            size: 256,
+            reconstructive_width: 32,
+            discriminative_width: 16,
+            steps: 10_000,
+            learning_rate: 5e-4,
+            ..Self::default()
+        }
+    }
+
+    /// The published network and schedule: 256 x 256, widths 128 and 64.
+    #[must_use]
+    pub fn paper() -> Self {
+        Self {
+            size: 256,
+            reconstructive_width: 128,
+            discriminative_width: 64,
+            steps: 70_000,
+            batch: 8,
+            learning_rate: 1e-4,
+            warmup: 0,
+            clip: 0.0,
+            simulation: SimulationOptions::default(),
+        }
+    }
+
+    /// Checks every option's range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the option.
+    pub fn check(&self) -> Result<()> {
+        let s = &self.simulation;
+        let share = 0.0..=1.0;
+        let bad = if self.size == 0 || self.size % 32 != 0 || self.size > 4096 {
+            ("size", "a multiple of 32 up to 4096 expected")
+        } else if !(1..=1024).contains(&self.reconstructive_width) {
+            ("reconstructive_width", "1 to 1024 expected")
+        } else if !(1..=1024).contains(&self.discriminative_width) {
+            ("discriminative_width", "1 to 1024 expected")
+        } else if self.steps == 0 {
+            ("steps", "at least 1 expected")
+        } else if !(1..=1024).contains(&self.batch) {
+            ("batch", "1 to 1024 expected")
+        } else if !(self.learning_rate > 0.0 && self.learning_rate < 1.0) {
+            ("learning_rate", "above 0 and below 1 expected")
+        } else if !(self.clip >= 0.0) {
+            ("clip", "0 or more expected")
+        } else if !share.contains(&s.clean_share) {
+            ("simulation.clean_share", "0 to 1 expected")
+        } else if !share.contains(&s.rotate_share) {
+            ("simulation.rotate_share", "0 to 1 expected")
+        } else if !(0.0..=1.0).contains(&s.beta_max) {
+            ("simulation.beta_max", "0 to 1 expected")
+        } else if !(1..=12).contains(&s.perlin_scales) {
+            ("simulation.perlin_scales", "1 to 12 expected")
+        } else {
+            return Ok(());
+        };
+        Err(Error::setting(format!("draem.{}", bad.0), bad.1))
+    }
+
+    /// Learning rate at a step counted from 0: a linear rise over the warm-up,
+    /// then constant, x 0.2 at 80% and again at 90% of the run.
+    #[must_use]
+    pub fn learning_rate_at(&self, step: usize) -> f64 {
+        let rise = if step < self.warmup {
+            (step + 1) as f64 / self.warmup as f64
+        } else {
+            1.0
+        };
+        let done = step as f64 / self.steps as f64;
+        let fall = match done {
+            d if d >= 0.9 => 0.04,
+            d if d >= 0.8 => 0.2,
+            _ => 1.0,
+        };
+        self.learning_rate * rise * fall
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls_twice() {
+        let o = DraemOptions {
+            steps: 100,
+            warmup: 10,
+            learning_rate: 1.0,
+            ..DraemOptions::default()
+        };
+        let at = |s| o.learning_rate_at(s);
+        assert!((at(0) - 0.1).abs() < 1e-12);
+        assert!((at(79) - 1.0).abs() < 1e-12);
+        assert!((at(80) - 0.2).abs() < 1e-12);
+        assert!((at(99) - 0.04).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_size_the_pooling_cannot_halve_five_times_is_refused() {
+        let o = DraemOptions { size: 100, ..DraemOptions::default() };
+        assert!(o.check().unwrap_err().to_string().contains("draem.size"));
+        DraemOptions::default().check().unwrap();
+        DraemOptions::paper().check().unwrap();
+    }
+}

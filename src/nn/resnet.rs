@@ -1,1 +1,513 @@
-//! ResNet backbones.
+//! ResNet-18, 34, 50, 101 and 152 in torchvision's topology: names and shapes
+//! of the parameters are those of its checkpoints (`layer1.0.conv1.weight`),
+//! so its weights and timm's plain ones load as they are.
+//!
+//! K. He, X. Zhang, S. Ren, J. Sun: *Deep residual learning for image
+//! recognition*, CVPR 2016. As in torchvision, the stride of a bottleneck lies
+//! on its 3 x 3 convolution ("v1.5"), not on the first 1 x 1.
+
+use super::init::Init;
+use super::layers::{BatchNorm2d, Conv2d, ConvShape, Linear, Mode};
+use super::ops;
+use super::parameters::ParamScope;
+use super::weights::Weight;
+use crate::error::{Error, Result};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Which of the five.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// 18 layers, basic blocks.
+    Resnet18,
+    /// 34 layers, basic blocks.
+    Resnet34,
+    /// 50 layers, bottlenecks.
+    Resnet50,
+    /// 101 layers, bottlenecks.
+    Resnet101,
+    /// 152 layers, bottlenecks.
+    Resnet152,
+}
+
+impl Depth {
+    /// All five, the smallest first.
+    pub const ALL: [Self; 5] = [
+        Self::Resnet18,
+        Self::Resnet34,
+        Self::Resnet50,
+        Self::Resnet101,
+        Self::Resnet152,
+    ];
+
+    /// `resnet18` ... `resnet152`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resnet18 => "resnet18",
+            Self::Resnet34 => "resnet34",
+            Self::Resnet50 => "resnet50",
+            Self::Resnet101 => "resnet101",
+            Self::Resnet152 => "resnet152",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.name() == name)
+    }
+
+    /// Blocks in each of the four stages.
+    #[must_use]
+    pub fn blocks(self) -> [usize; 4] {
+        match self {
+            Self::Resnet18 => [2, 2, 2, 2],
+            Self::Resnet34 | Self::Resnet50 => [3, 4, 6, 3],
+            Self::Resnet101 => [3, 4, 23, 3],
+            Self::Resnet152 => [3, 8, 36, 3],
+        }
+    }
+
+    /// Channels out of a block for each channel within: 1, or 4 in bottlenecks.
+    #[must_use]
+    pub fn expansion(self) -> usize {
+        match self {
+            Self::Resnet18 | Self::Resnet34 => 1,
+            _ => 4,
+        }
+    }
+}
+
+impl fmt::Display for Depth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The shape of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResNetConfig {
+    /// How deep it is.
+    pub depth: Depth,
+    /// Channels of the stem and the first stage; torchvision's have 64.
+    pub width: usize,
+    /// Channels of the input.
+    pub channels: usize,
+}
+
+impl ResNetConfig {
+    /// torchvision's network of this depth, over `channels` channels.
+    #[must_use]
+    pub fn standard(depth: Depth, channels: usize) -> Self {
+        Self {
+            depth,
+            width: 64,
+            channels,
+        }
+    }
+
+    /// Number of pooled features: 8 times the width, 32 times with bottlenecks.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        8 * self.width * self.depth.expansion()
+    }
+
+    /// Finds out from weights what network they belong to: the depth from the
+    /// blocks there are, width and input channels from the stem.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if they are none of the five.
+    pub fn of_weights(weights: &BTreeMap<String, Weight>) -> Result<Self> {
+        let other = |why: &str| Error::data(format!("not a ResNet of torchvision's kind: {why}"));
+        let Some([width, channels, 7, 7]) = weights.get("conv1.weight").map(|w| w.shape.as_slice())
+        else {
+            return Err(other("no conv1.weight of 7 x 7 pixels"));
+        };
+        let bottleneck = weights.contains_key("layer1.0.conv3.weight");
+        let blocks = [1, 2, 3, 4].map(|stage| {
+            (0..)
+                .take_while(|b| weights.contains_key(&format!("layer{stage}.{b}.conv1.weight")))
+                .count()
+        });
+        let depth = Depth::ALL
+            .into_iter()
+            .find(|d| d.blocks() == blocks && (d.expansion() == 4) == bottleneck)
+            .ok_or_else(|| other(&format!("stages of {blocks:?} blocks")))?;
+        Ok(Self {
+            depth,
+            width: *width,
+            channels: *channels,
+        })
+    }
+}
+
+/// A ResNet without its classifier: pictures in, pooled features out.
+#[derive(Debug, Clone)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    stages: Vec<Vec<Block>>,
+    features: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    /// Convolutions with their batch norms; ReLU after each but the last.
+    path: Vec<(Conv2d, BatchNorm2d)>,
+    downsample: Option<(Conv2d, BatchNorm2d)>,
+}
+
+impl ResNet {
+    /// Asks `scope` for all parameters; fresh ones are drawn as torchvision
+    /// draws them (Kaiming normal, fan out; batch norm 1 and 0).
+    ///
+    /// # Errors
+    /// As for [`ParamScope::weight`].
+    pub fn new(scope: &ParamScope<'_>, config: &ResNetConfig) -> Result<Self> {
+        let ResNetConfig {
+            depth,
+            width,
+            channels,
+        } = *config;
+        if width == 0 || channels == 0 {
+            return Err(Error::setting("width and channels", "0 given, at least 1 expected"));
+        }
+        let conv1 = conv(&scope.pp("conv1"), channels, width, 7, 2)?;
+        let bn1 = BatchNorm2d::new(&scope.pp("bn1"), width)?;
+        let mut stages = Vec::new();
+        let mut inputs = width;
+        for (index, count) in depth.blocks().into_iter().enumerate() {
+            let scope = scope.pp(format!("layer{}", index + 1));
+            let within = width << index;
+            let mut stage = Vec::new();
+            for block in 0..count {
+                let stride = if index > 0 && block == 0 { 2 } else { 1 };
+                stage.push(Block::new(&scope.pp(block), depth, inputs, within, stride)?);
+                inputs = within * depth.expansion();
+            }
+            stages.push(stage);
+        }
+        Ok(Self {
+            conv1,
+            bn1,
+            stages,
+            features: config.features(),
+        })
+    }
+
+    /// Number of pooled features.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Outputs of the four stages, `[n, c, h / 4, w / 4]` to `[n, 8 c, h / 32,
+    /// w / 32]`, of pictures `[n, channels, h, w]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of channels differs.
+    pub fn stages(&self, x: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
+        let x = self.bn1.forward(&self.conv1.forward(x)?, true, mode)?; // [n, 64, h/2, w/2]
+        let mut x = ops::max_pool2d(&x, 3, 2, 1)?; // [n, 64, h/4, w/4]
+        let mut outputs = Vec::with_capacity(4);
+        for stage in &self.stages {
+            for block in stage {
+                x = block.forward(&x, mode)?;
+            }
+            outputs.push(x.clone());
+        }
+        Ok(outputs)
+    }
+
+    /// Average-pooled features `[n, features]` of pictures `[n, channels, h, w]`.
+    ///
+    /// # Errors
+    /// As for [`ResNet::stages`].
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let last = self.stages(x, mode)?.pop().expect("four stages");
+        ops::global_avg_pool(&last)
+    }
+}
+
+impl Block {
+    fn new(
+        scope: &ParamScope<'_>,
+        depth: Depth,
+        inputs: usize,
+        within: usize,
+        stride: usize,
+    ) -> Result<Self> {
+        let outputs = within * depth.expansion();
+        // Channels in, channels out, kernel, stride of each convolution.
+        let layout: &[(usize, usize, usize, usize)] = if depth.expansion() == 1 {
+            &[(inputs, within, 3, stride), (within, within, 3, 1)]
+        } else {
+            &[
+                (inputs, within, 1, 1),
+                (within, within, 3, stride),
+                (within, outputs, 1, 1),
+            ]
+        };
+        let mut path = Vec::new();
+        for (i, &(from, to, kernel, stride)) in layout.iter().enumerate() {
+            let convolution = conv(&scope.pp(format!("conv{}", i + 1)), from, to, kernel, stride)?;
+            path.push((convolution, BatchNorm2d::new(&scope.pp(format!("bn{}", i + 1)), to)?));
+        }
+        let downsample = if stride != 1 || inputs != outputs {
+            let scope = scope.pp("downsample");
+            let convolution = conv(&scope.pp(0), inputs, outputs, 1, stride)?;
+            Some((convolution, BatchNorm2d::new(&scope.pp(1), outputs)?))
+        } else {
+            None
+        };
+        Ok(Self { path, downsample })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut y = x.clone();
+        for (i, (conv, norm)) in self.path.iter().enumerate() {
+            let relu = i + 1 < self.path.len();
+            y = norm.forward(&conv.forward(&y)?, relu, mode)?;
+        }
+        let shortcut = match &self.downsample {
+            Some((conv, norm)) => norm.forward(&conv.forward(x)?, false, mode)?,
+            None => x.clone(),
+        };
+        ops::relu(&(y + shortcut)?)
+    }
+}
+
+fn conv(
+    scope: &ParamScope<'_>,
+    channels: usize,
+    filters: usize,
+    kernel: usize,
+    stride: usize,
+) -> Result<Conv2d> {
+    let shape = ConvShape {
+        channels,
+        filters,
+        kernel,
+        stride,
+        padding: kernel / 2,
+    };
+    Conv2d::new(scope, shape, false, Init::KaimingNormalFanOut)
+}
+
+/// A ResNet with its classifier, `fc`.
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    /// What comes before the classifier.
+    pub backbone: ResNet,
+    fc: Linear,
+}
+
+impl Classifier {
+    /// As [`ResNet::new`], with a linear layer to `classes` outputs.
+    ///
+    /// # Errors
+    /// As for [`ResNet::new`].
+    pub fn new(scope: &ParamScope<'_>, config: &ResNetConfig, classes: usize) -> Result<Self> {
+        Ok(Self {
+            backbone: ResNet::new(scope, config)?,
+            fc: Linear::new(&scope.pp("fc"), config.features(), classes)?,
+        })
+    }
+
+    /// Unnormalised class scores `[n, classes]` of pictures `[n, channels, h, w]`.
+    ///
+    /// # Errors
+    /// As for [`ResNet::forward`].
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.fc.forward(&self.backbone.forward(x, mode)?)
+    }
+}
+
+/// Widens (or narrows) a three-channel stem `[filters, 3, k, k]` to `channels`.
+///
+/// One channel: the sum of the three kernels, so that a grey picture gives
+/// what its three-fold copy would. More: the kernels R, G, B, R, G ... in
+/// turn, scaled by 3 / channels, so that the response keeps its size. This is
+/// timm's convention (`adapt_input_conv`).
+///
+/// # Errors
+/// [`Error::Shape`] unless the stem has three channels.
+pub fn widen_stem(stem: &Weight, channels: usize) -> Result<Weight> {
+    let [filters, 3, height, width] = stem.shape[..] else {
+        return Err(Error::shape("stem to widen", &stem.shape, "[filters, 3, k, k]"));
+    };
+    let area = height * width;
+    let mut values = Vec::with_capacity(filters * channels * area);
+    for kernels in stem.values.chunks_exact(3 * area) {
+        match channels {
+            1 => values.extend(
+                (0..area).map(|i| kernels[i] + kernels[area + i] + kernels[2 * area + i]),
+            ),
+            3 => values.extend(kernels),
+            _ => {
+                let scale = 3.0 / channels as f32;
+                for channel in 0..channels {
+                    let kernel = &kernels[channel % 3 * area..][..area];
+                    values.extend(kernel.iter().map(|v| v * scale));
+                }
+            }
+        }
+    }
+    Ok(Weight {
+        shape: vec![filters, channels, height, width],
+        values,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::parameters::Parameters;
+    use crate::random::Seed;
+    use candle_core::{DType, Device};
+    use std::collections::HashMap;
+
+    /// The weights and pictures that tests/reference/resnet.py makes as well:
+    /// value `i` of an array is a hash of its name and `i`, in -1..1.
+    fn hashed(name: &str, count: usize) -> Vec<f32> {
+        let start = name
+            .bytes()
+            .fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        (0..count as u32)
+            .map(|i| {
+                let mut h = start.wrapping_add(i.wrapping_mul(0x9e37_79b1));
+                h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+                h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+                ((h ^ (h >> 16)) >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    fn made_up_weight(name: &str, shape: &[usize]) -> Vec<f32> {
+        let u = hashed(name, shape.iter().product());
+        let from = |middle: f32, reach: f32| u.iter().map(|u| middle + reach * u).collect();
+        if shape.len() == 4 {
+            let fan_in = (shape[1] * shape[2] * shape[3]) as f64;
+            from(0.0, (6.0 / fan_in).sqrt() as f32)
+        } else if name.ends_with("running_var") {
+            from(1.0, 0.5)
+        } else if name.ends_with("weight") {
+            from(0.5, 0.25)
+        } else {
+            from(0.0, 0.1)
+        }
+    }
+
+    fn made_up_network(depth: Depth, channels: usize) -> ResNet {
+        // Drawn once to learn the names and shapes, then filled.
+        let fresh = Parameters::new(Seed::new(0), &Device::Cpu);
+        let config = ResNetConfig::standard(depth, 3);
+        ResNet::new(&fresh.root(), &config).unwrap();
+        let mut tensors = HashMap::new();
+        for (name, tensor) in fresh.tensors() {
+            let mut weight = Weight {
+                values: made_up_weight(&name, tensor.dims()),
+                shape: tensor.dims().to_vec(),
+            };
+            if name == "conv1.weight" {
+                weight = widen_stem(&weight, channels).unwrap();
+            }
+            let tensor = Tensor::from_vec(weight.values, weight.shape, &Device::Cpu).unwrap();
+            tensors.insert(name, tensor);
+        }
+        let frozen = Parameters::frozen(tensors, &Device::Cpu);
+        ResNet::new(&frozen.root(), &ResNetConfig::standard(depth, channels)).unwrap()
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        model: String,
+        channels: usize,
+        sum: f64,
+        sum_of_squares: f64,
+        every_16th: Vec<f64>,
+    }
+
+    #[test]
+    fn all_five_give_torchvisions_features_on_three_and_six_channels() {
+        let text = include_str!("../../tests/reference/resnet.json");
+        let expected: Vec<Expected> = serde_json::from_str(text).unwrap();
+        assert_eq!(expected.len(), 10);
+        for e in expected {
+            let network = made_up_network(Depth::named(&e.model).unwrap(), e.channels);
+            let pixels = hashed("input", e.channels * 64 * 64);
+            let x = Tensor::from_vec(pixels, (1, e.channels, 64, 64), &Device::Cpu).unwrap();
+            let y = network.forward(&x, Mode::Eval).unwrap();
+            let y: Vec<f32> = y.squeeze(0).unwrap().to_vec1().unwrap();
+            let what = format!("{} {} channels", e.model, e.channels);
+            for (i, wanted) in e.every_16th.iter().enumerate() {
+                let found = f64::from(y[16 * i]);
+                // 1e-4 is the contract; features are of size 1.
+                assert!((found - wanted).abs() < 1e-4, "{what}: {found} {wanted}");
+            }
+            let sum: f64 = y.iter().map(|v| f64::from(*v)).sum();
+            let squares: f64 = y.iter().map(|v| f64::from(*v).powi(2)).sum();
+            assert!((sum / e.sum - 1.0).abs() < 1e-4, "{what}: {sum} {}", e.sum);
+            assert!((squares / e.sum_of_squares - 1.0).abs() < 1e-4, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_grey_picture_gives_what_its_three_fold_copy_would() {
+        let stem = Weight {
+            shape: vec![1, 3, 1, 2],
+            values: vec![1.0, 2.0, 10.0, 20.0, 100.0, 200.0],
+        };
+        assert_eq!(widen_stem(&stem, 1).unwrap().values, [111.0, 222.0]);
+        assert_eq!(widen_stem(&stem, 3).unwrap(), stem);
+        let six = widen_stem(&stem, 6).unwrap();
+        assert_eq!(six.values[..6], [0.5, 1.0, 5.0, 10.0, 50.0, 100.0]);
+        assert_eq!(six.values[6..], six.values[..6]);
+    }
+
+    #[test]
+    fn the_network_is_recognised_from_its_weights() {
+        let config = ResNetConfig {
+            depth: Depth::Resnet18,
+            width: 8,
+            channels: 3,
+        };
+        let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
+        ResNet::new(&parameters.root(), &config).unwrap();
+        let mut weights: BTreeMap<String, Weight> = parameters
+            .tensors()
+            .into_iter()
+            .map(|(name, tensor)| {
+                let shape = tensor.dims().to_vec();
+                (name, Weight { shape, values: Vec::new() })
+            })
+            .collect();
+        assert_eq!(ResNetConfig::of_weights(&weights).unwrap(), config);
+        weights.remove("layer3.1.conv1.weight");
+        assert!(ResNetConfig::of_weights(&weights).is_err());
+    }
+
+    #[test]
+    fn training_reaches_every_parameter() {
+        let config = ResNetConfig {
+            depth: Depth::Resnet50,
+            width: 4,
+            channels: 2,
+        };
+        let parameters = Parameters::new(Seed::new(5), &Device::Cpu);
+        let network = Classifier::new(&parameters.root(), &config, 3).unwrap();
+        let x = Tensor::from_vec(hashed("x", 2 * 2 * 64 * 64), (2, 2, 64, 64), &Device::Cpu);
+        let y = network.forward(&x.unwrap(), Mode::Train).unwrap();
+        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        for (name, var) in parameters.trainable() {
+            let gradient = gradients.get(var.as_tensor());
+            let gradient = gradient.unwrap_or_else(|| panic!("{name} has no gradient"));
+            let size = gradient.abs().unwrap().to_dtype(DType::F64).unwrap().sum_all();
+            assert!(size.unwrap().to_scalar::<f64>().unwrap() > 0.0, "{name}");
+        }
+    }
+}

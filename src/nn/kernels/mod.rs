@@ -20,6 +20,7 @@ pub(super) mod conv;
 mod direct;
 mod direct_weights;
 pub(super) mod gaussian;
+mod grouped;
 pub(super) mod im2col;
 mod matrix;
 mod partial_sums;

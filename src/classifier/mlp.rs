@@ -1,0 +1,237 @@
+//! The paper's multi-layer perceptron: 512 and 100 hidden units, ReLU, softmax.
+//!
+//! Trained with candle by cross-entropy and Adam; dropout and a decay of the
+//! weights, since there are hundreds of samples, not thousands. Predicts
+//! without candle, each row by itself: a product of matrices would round a row
+//! differently with the number of rows beside it.
+//!
+//! # References
+//! Rožanec et al.; D. P. Kingma, J. Ba: Adam, ICLR 2015.
+
+use super::Problem;
+use super::logistic::softmax;
+use super::stored::{Found, Parts};
+use crate::error::{Error, Result};
+use crate::nn::layers::Linear;
+use crate::nn::ops;
+use crate::nn::optim::{Adam, AdamOptions};
+use crate::nn::parameters::Parameters;
+use candle_core::{D, Device, Tensor};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the perceptron.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MlpOptions {
+    /// Units of the two hidden layers.
+    pub hidden: [usize; 2],
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Rows in a step.
+    pub batch: usize,
+    /// Step size of Adam at the start; it falls to 0 along a half cosine.
+    pub learning_rate: f64,
+    /// L2 penalty on the weights.
+    pub weight_decay: f64,
+    /// Share of hidden units left out in a step.
+    pub dropout: f64,
+}
+
+impl Default for MlpOptions {
+    fn default() -> Self {
+        Self {
+            hidden: [512, 100],
+            epochs: 60,
+            batch: 32,
+            learning_rate: 1e-3,
+            weight_decay: 1e-4,
+            dropout: 0.3,
+        }
+    }
+}
+
+/// The fitted layers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Mlp {
+    layers: Vec<Dense>,
+}
+
+/// `y = W x + b`.
+#[derive(Debug, Clone, PartialEq)]
+struct Dense {
+    inputs: usize,
+    /// `[outputs, inputs]`, row by row.
+    weight: Vec<f32>,
+    /// `[outputs]`.
+    bias: Vec<f32>,
+}
+
+/// Names of the layers in the file.
+const LAYERS: [&str; 3] = ["mlp.fc1", "mlp.fc2", "mlp.fc3"];
+
+impl MlpOptions {
+    fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("mlp.hidden", self.hidden[0].min(self.hidden[1])),
+            ("mlp.epochs", self.epochs),
+            ("mlp.batch", self.batch),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(name, "0 given, at least 1 expected"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn fit(&self, problem: &Problem) -> Result<Mlp> {
+        self.check()?;
+        let device = Device::Cpu;
+        let parameters = Parameters::new(problem.seed.derive("weights", 0), &device);
+        let root = parameters.root();
+        let [h1, h2] = self.hidden;
+        let network = [
+            Linear::new(&root.pp("fc1"), problem.x.ncols(), h1)?,
+            Linear::new(&root.pp("fc2"), h1, h2)?,
+            Linear::new(&root.pp("fc3"), h2, problem.n_classes)?,
+        ];
+        let mut optimiser = Adam::new(
+            &parameters,
+            AdamOptions {
+                weight_decay: self.weight_decay,
+                ..AdamOptions::adam(self.learning_rate)
+            },
+        )?;
+        let weights = problem.balance.weights(problem.y, problem.n_classes);
+        problem
+            .observer
+            .begin("training the perceptron", self.epochs as u64);
+        for epoch in 0..self.epochs {
+            problem.check_stop()?;
+            let seed = problem.seed.derive("epoch", epoch as u64);
+            let mut rows = problem.balance.rows(problem.y, problem.n_classes, seed);
+            rows.shuffle(&mut seed.derive("order", 0).rng());
+            let progress = epoch as f64 / self.epochs as f64;
+            let cosine = (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0;
+            optimiser.set_learning_rate(self.learning_rate * cosine);
+            for (step, batch) in rows.chunks(self.batch).enumerate() {
+                let seed = seed.derive("step", step as u64);
+                let loss = self.loss(&network, problem, batch, &weights, seed)?;
+                optimiser.backward_step(&loss)?;
+            }
+            problem.observer.advance(1);
+        }
+        problem.observer.end();
+        let layers = network.iter().map(Dense::of).collect::<Result<_>>()?;
+        Ok(Mlp { layers })
+    }
+
+    /// Mean cross-entropy of a batch, each row weighted by its class.
+    fn loss(
+        &self,
+        [fc1, fc2, fc3]: &[Linear; 3],
+        problem: &Problem,
+        rows: &[usize],
+        weights: &[f64],
+        seed: crate::random::Seed,
+    ) -> Result<Tensor> {
+        let (n, k) = (rows.len(), problem.n_classes);
+        let x: Vec<f32> = rows
+            .iter()
+            .flat_map(|&i| problem.x.row(i).into_iter().map(|&v| v as f32))
+            .collect();
+        let total: f64 = rows.iter().map(|&i| weights[problem.y[i]]).sum();
+        let mut target = vec![0.0f32; n * k];
+        for (place, &i) in rows.iter().enumerate() {
+            let class = problem.y[i];
+            target[place * k + class] = (weights[class] / total) as f32;
+        }
+        let x = Tensor::from_vec(x, (n, problem.x.ncols()), &Device::Cpu)?;
+        let target = Tensor::from_vec(target, (n, k), &Device::Cpu)?;
+        let hidden = ops::relu(&fc1.forward(&x)?)?; // [n, 512]
+        let hidden = ops::dropout(&hidden, self.dropout, seed.derive("dropout", 1))?;
+        let hidden = ops::relu(&fc2.forward(&hidden)?)?; // [n, 100]
+        let hidden = ops::dropout(&hidden, self.dropout, seed.derive("dropout", 2))?;
+        let logits = fc3.forward(&hidden)?; // [n, k]
+        let log_p = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
+        Ok((log_p * target)?.sum_all()?.neg()?)
+    }
+}
+
+impl Dense {
+    fn of(layer: &Linear) -> Result<Self> {
+        Ok(Self {
+            inputs: layer.weight.dim(1)?,
+            weight: layer.weight.flatten_all()?.to_vec1()?,
+            bias: layer.bias.to_vec1()?,
+        })
+    }
+
+    fn forward(&self, x: &[f32]) -> Vec<f32> {
+        self.weight
+            .chunks_exact(self.inputs)
+            .zip(&self.bias)
+            .map(|(w, b)| dot(w, x) + b)
+            .collect()
+    }
+}
+
+/// Sixteen running sums, so that the compiler can use vectors.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a16, a_rest) = a.as_chunks::<16>();
+    let (b16, b_rest) = b.as_chunks::<16>();
+    let mut sums = [0.0f32; 16];
+    for (a, b) in a16.iter().zip(b16) {
+        for i in 0..16 {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+impl Mlp {
+    pub(super) fn probabilities(&self, x: &[f64]) -> Vec<f64> {
+        let mut values: Vec<f32> = x.iter().map(|&v| v as f32).collect();
+        for (i, layer) in self.layers.iter().enumerate() {
+            if i > 0 {
+                for v in &mut values {
+                    *v = v.max(0.0);
+                }
+            }
+            values = layer.forward(&values);
+        }
+        let logits: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+        softmax(&logits)
+    }
+
+    pub(super) fn store(&self, parts: &mut Parts) -> Result<()> {
+        for (name, layer) in LAYERS.iter().zip(&self.layers) {
+            let outputs = layer.bias.len();
+            let shape = [outputs, layer.inputs];
+            parts.put(&format!("{name}.weight"), &shape, layer.weight.clone())?;
+            parts.put(&format!("{name}.bias"), &[outputs], layer.bias.clone())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn load(found: &Found, n_columns: usize, n_classes: usize) -> Result<Self> {
+        let mut inputs = n_columns;
+        let mut layers = Vec::new();
+        for name in LAYERS {
+            let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+            let outputs = found.shape(&bias)?.first().copied().unwrap_or(0);
+            layers.push(Dense {
+                inputs,
+                weight: found.finite(&weight, &[outputs, inputs])?,
+                bias: found.finite(&bias, &[outputs])?,
+            });
+            inputs = outputs;
+        }
+        // An empty layer has no rows to take apart.
+        if n_columns == 0 || layers.iter().any(|l| l.bias.is_empty()) || inputs != n_classes {
+            return Err(Error::shape("perceptron outputs", inputs, n_classes));
+        }
+        Ok(Self { layers })
+    }
+}

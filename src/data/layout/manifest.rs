@@ -1,0 +1,176 @@
+//! A table with one row a sample: `id`, `path` (or a `path_CHANNEL` column for
+//! each channel), and where wanted `label`, `group`, `split`, `mask`.
+//!
+//! Paths are relative to the table's folder. A path may lead out of it: files
+//! are only ever read from there.
+
+use super::table::{Row, Table};
+use super::{Catalogue, Missing, label, note_list, stem, walk};
+use crate::data::annotation::Annotation;
+use crate::data::sample::{Channel, PixelSource, Sample, SampleId, Split};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// What a column of one channel's files starts with.
+const CHANNEL_PREFIX: &str = "path_";
+
+/// The one table of a folder that is a manifest; `manifest.csv` before others.
+pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>> {
+    let tables: Vec<PathBuf> = walk::list(folder)?
+        .others
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
+        .filter(|p| {
+            // A table that cannot be read is no manifest; whoever needs it will say so.
+            Table::read(p).is_ok_and(|table| columns(&table).is_ok() && table.column(&["id"]).is_some())
+        })
+        .collect();
+    let named = tables
+        .iter()
+        .find(|p| stem(p).eq_ignore_ascii_case("manifest"));
+    Ok(match (named, tables.len()) {
+        (Some(path), _) => Some(path.clone()),
+        (None, 1) => tables.into_iter().next(),
+        _ => None,
+    })
+}
+
+/// Where the pixels of a row are named.
+enum Columns {
+    One(usize),
+    Channels(Vec<(Channel, usize)>),
+}
+
+fn columns(table: &Table) -> Result<Columns> {
+    if let Some(column) = table.column(&["path"]) {
+        return Ok(Columns::One(column));
+    }
+    let channels: Vec<(Channel, usize)> = table
+        .header
+        .iter()
+        .enumerate()
+        .filter_map(|(i, name)| {
+            let prefix = name.get(..CHANNEL_PREFIX.len())?;
+            let channel = name.get(CHANNEL_PREFIX.len()..)?;
+            (prefix.eq_ignore_ascii_case(CHANNEL_PREFIX) && !channel.is_empty())
+                .then(|| (Channel::new(channel), i))
+        })
+        .collect();
+    if channels.is_empty() {
+        return Err(Error::malformed(
+            &table.path,
+            format!(
+                "columns {:?} found; id and path (or path_CHANNEL) expected",
+                table.header
+            ),
+        ));
+    }
+    Ok(Columns::Channels(channels))
+}
+
+/// Reads the table at `path`, or the manifest in the folder `path`. `wanted` are
+/// the channels asked for.
+pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue> {
+    let file = if path.is_dir() {
+        find(path)?.ok_or_else(|| {
+            Error::malformed(path, "no table with the columns id and path found")
+                .help("name the table itself, or give it the name manifest.csv")
+        })?
+    } else {
+        path.to_path_buf()
+    };
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let table = Table::read(&file)?;
+    let mut columns = columns(&table)?;
+    let mut catalogue = Catalogue::default();
+    if let Columns::Channels(all) = &mut columns {
+        if let Some(wanted) = wanted {
+            *all = wanted
+                .iter()
+                .map(|channel| {
+                    let found = all.iter().find(|(c, _)| c == channel);
+                    found.cloned().ok_or_else(|| {
+                        Error::malformed(&file, format!("no column path_{channel}"))
+                    })
+                })
+                .collect::<Result<_>>()?;
+        }
+        catalogue.channels = Some(all.iter().map(|(c, _)| c.clone()).collect());
+    }
+    let id = table.column(&["id"]);
+    let class = table.column(&["label", "class"]);
+    let group = table.column(&["group", "piece", "pack"]);
+    let split = table.column(&["split"]);
+    let mask = table.column(&["mask"]);
+    let cell = |row: &Row, column: Option<usize>| {
+        let text = column.map_or("", |c| row.cell(c));
+        (!text.is_empty()).then(|| text.to_string())
+    };
+    let mut unpaired = Vec::new();
+    for row in &table.rows {
+        let paths: Vec<PathBuf> = match &columns {
+            Columns::One(column) => vec![row.cell(*column)],
+            Columns::Channels(all) => all.iter().map(|(_, c)| row.cell(*c)).collect(),
+        }
+        .into_iter()
+        .map(|cell| match cell {
+            "" => PathBuf::new(),
+            cell => folder.join(cell),
+        })
+        .collect();
+        let first = paths.first().cloned().unwrap_or_default();
+        let id = match cell(row, id) {
+            Some(id) => id,
+            None if !stem(&first).is_empty() => stem(&first),
+            None => return Err(table.bad(row, "neither id nor path")),
+        };
+        let annotation = cell(row, class).map(|name| Annotation::original(label(&name)));
+        let split = cell(row, split)
+            .map(|name| match name.to_lowercase().as_str() {
+                "train" | "training" => Ok(Split::Train),
+                "validation" | "valid" | "val" => Ok(Split::Validation),
+                "test" => Ok(Split::Test),
+                _ => Err(table.bad(
+                    row,
+                    format!("split {name:?} found; train, validation or test expected"),
+                )),
+            })
+            .transpose()?;
+        let mask = cell(row, mask).map(|name| folder.join(name)).filter(|path| {
+            let there = path.exists();
+            if !there {
+                unpaired.push(format!("{} (of {id})", path.display()));
+            }
+            there
+        });
+        let absent = paths.iter().find(|p| p.as_os_str().is_empty() || !p.exists());
+        if let Some(absent) = absent {
+            let reason = match absent.as_os_str().is_empty() {
+                true => format!("line {}: the path is empty", row.line),
+                false => format!("line {}: there is no {}", row.line, absent.display()),
+            };
+            catalogue.missing.push(Missing {
+                id: SampleId::new(id),
+                path: absent.clone(),
+                annotation,
+                reason,
+            });
+            continue;
+        }
+        catalogue.samples.push(Sample {
+            id: SampleId::new(id),
+            source: match columns {
+                Columns::One(_) => PixelSource::File(first),
+                Columns::Channels(_) => PixelSource::Channels(paths),
+            },
+            annotation,
+            group: cell(row, group),
+            mask,
+            split,
+        });
+    }
+    let absent: Vec<&str> = catalogue.missing.iter().map(|m| m.id.as_str()).collect();
+    note_list(&mut catalogue.notes, "rows whose file is not there", &absent);
+    note_list(&mut catalogue.notes, "masks that are not there", &unpaired);
+    Ok(catalogue)
+}

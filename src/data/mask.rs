@@ -1,0 +1,57 @@
+//! Masks: pictures that show where on a piece the defect is.
+
+use crate::data::decode::{self, AxisOrder, Decoded, Limits, Picture};
+use crate::data::npy::Values;
+use crate::error::{Error, Result};
+use ndarray::Array2;
+use std::path::Path;
+
+/// The highest number that still counts as the index of a defect kind.
+const MAX_INDEX: f64 = 15.0;
+
+/// Reads a mask `[height, width]`: true where the defect is.
+///
+/// A pixel counts from half of white on, so that the soft edge of a resized mask
+/// falls where it was. A mask of integers with no value above 15 holds indices
+/// instead (0 / 1, or a number for each kind of defect): there every pixel other
+/// than 0 counts. A colour mask counts a pixel by its largest channel.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Malformed`] if the file is no picture or
+/// two-dimensional array.
+pub fn read_mask(path: &Path, limits: Limits) -> Result<Array2<bool>> {
+    let picture = match decode::decode(path, limits)? {
+        Decoded::Picture(picture) => picture,
+        Decoded::Array(array) => match array.shape[..] {
+            [height, width] => Picture {
+                height,
+                width,
+                channels: 1,
+                order: AxisOrder::ChannelsLast,
+                values: array.values,
+            },
+            _ => {
+                return Err(Error::malformed(
+                    path,
+                    format!("mask of shape {:?}, height x width expected", array.shape),
+                ));
+            }
+        },
+    };
+    let (values, white): (Vec<f64>, f64) = match &picture.values {
+        Values::U8(v) => (v.iter().map(|&x| f64::from(x)).collect(), 255.0),
+        Values::U16(v) => (v.iter().map(|&x| f64::from(x)).collect(), 65535.0),
+        Values::F32(v) => (v.iter().map(|&x| f64::from(x)).collect(), 1.0),
+        Values::F64(v) => (v.clone(), 1.0),
+    };
+    let indices = white > 1.0 && values.iter().all(|&v| v <= MAX_INDEX);
+    let counts = |v: f64| if indices { v > 0.0 } else { v >= white / 2.0 };
+    let (height, width, channels) = (picture.height, picture.width, picture.channels);
+    let at = |y: usize, x: usize, c: usize| match picture.order {
+        AxisOrder::ChannelsFirst => (c * height + y) * width + x,
+        AxisOrder::ChannelsLast => (y * width + x) * channels + c,
+    };
+    Ok(Array2::from_shape_fn((height, width), |(y, x)| {
+        (0..channels).any(|c| counts(values[at(y, x, c)]))
+    }))
+}

@@ -1,0 +1,161 @@
+//! Simulated defects: a good image in, a defective one and its mask out.
+//!
+//! DRAEM section 3.3: Perlin noise is thresholded into a mask, the mask is
+//! filled from a texture source under random augmentations, and blended with
+//! opacity beta: `I_a = (1 - M) I + (1 - beta) M A + beta M I`. Half of the
+//! samples stay clean.
+
+use super::augment::{augment, rotate};
+use super::perlin::random_perlin;
+use super::source::AnomalySource;
+use crate::random::Seed;
+use ndarray::{Array2, Array3, ArrayView3, Axis, Zip};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// How defects are simulated. The defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimulationOptions {
+    /// Share of the samples that stay clean.
+    pub clean_share: f64,
+    /// Upper end of the opacity's range `[0, beta_max)`; 0 hides the piece wholly.
+    pub beta_max: f32,
+    /// The noise lattice has `2^[0, perlin_scales)` cells on each axis.
+    pub perlin_scales: u32,
+    /// Noise above this is defect.
+    pub perlin_threshold: f32,
+    /// Share of the good images that are turned before anything else.
+    pub rotate_share: f64,
+    /// ... by up to this many degrees either way.
+    pub rotate_degrees: f32,
+}
+
+impl Default for SimulationOptions {
+    fn default() -> Self {
+        Self {
+            clean_share: 0.5,
+            beta_max: 0.8,
+            perlin_scales: 6,
+            perlin_threshold: 0.5,
+            rotate_share: 0.3,
+            rotate_degrees: 90.0,
+        }
+    }
+}
+
+/// A training sample of the anomaly model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Simulated {
+    /// The good image, `[channels, height, width]`: what is to be restored.
+    pub good: Array3<f32>,
+    /// The image with the simulated defect, same shape.
+    pub defective: Array3<f32>,
+    /// Where the defect is, `[height, width]`; all false if it stayed clean.
+    pub mask: Array2<bool>,
+}
+
+/// Makes one sample from a good image `[channels, height, width]` in `0..=1`.
+///
+/// # Departures
+/// The texture is turned and drawn over any number of channels (see
+/// [`AnomalySource`]). A clean sample's image is the good image itself.
+#[must_use]
+pub fn simulate(
+    good: ArrayView3<'_, f32>,
+    source: &AnomalySource,
+    options: &SimulationOptions,
+    seed: Seed,
+) -> Simulated {
+    let mut rng = seed.rng();
+    let (channels, height, width) = good.dim();
+    let mut good = good.to_owned();
+    if rng.random_bool(options.rotate_share) {
+        let degrees = rng.random_range(-1.0..1.0) * options.rotate_degrees;
+        for mut plane in good.axis_iter_mut(Axis(0)) {
+            let turned = rotate(&plane.to_owned(), degrees);
+            plane.assign(&turned);
+        }
+    }
+    if rng.random_bool(options.clean_share) {
+        return Simulated {
+            defective: good.clone(),
+            good,
+            mask: Array2::from_elem((height, width), false),
+        };
+    }
+    let mut texture = source.draw((channels, height, width), &mut rng);
+    augment(&mut texture, &mut rng);
+    let mask = random_mask(height, width, options, &mut rng);
+    let beta = rng.random::<f32>() * options.beta_max;
+    let mut defective = good.clone();
+    for (mut plane, filling) in defective.outer_iter_mut().zip(texture.outer_iter()) {
+        Zip::from(&mut plane)
+            .and(&filling)
+            .and(&mask)
+            .for_each(|pixel, &filling, &inside| {
+                if inside {
+                    *pixel = (1.0 - beta) * filling + beta * *pixel;
+                }
+            });
+    }
+    Simulated {
+        good,
+        defective,
+        mask,
+    }
+}
+
+/// Thresholded Perlin noise, turned by up to 90 degrees either way.
+fn random_mask(
+    height: usize,
+    width: usize,
+    options: &SimulationOptions,
+    rng: &mut impl Rng,
+) -> Array2<bool> {
+    let mut cells = || 1usize << rng.random_range(0..options.perlin_scales);
+    let lattice = (cells(), cells());
+    let noise = random_perlin(height, width, lattice, rng);
+    let noise = rotate(&noise, rng.random_range(-90.0..90.0));
+    noise.map(|&v| v > options.perlin_threshold)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> SimulationOptions {
+        SimulationOptions {
+            rotate_share: 0.0,
+            ..SimulationOptions::default()
+        }
+    }
+
+    #[test]
+    fn about_half_of_the_samples_stay_clean_and_only_the_mask_changes() {
+        let good = Array3::from_elem((6, 64, 64), 0.5);
+        let source = AnomalySource::textures();
+        let mut clean = 0;
+        for i in 0..200 {
+            let s = simulate(good.view(), &source, &options(), Seed::new(5).derive("t", i));
+            assert_eq!(s.good, good);
+            clean += usize::from(s.defective == s.good);
+            for channel in s.defective.outer_iter() {
+                for (v, inside) in channel.iter().zip(&s.mask) {
+                    assert!(*inside || *v == 0.5);
+                    assert!((0.0..=1.0).contains(v));
+                }
+            }
+        }
+        assert!((80..=140).contains(&clean), "{clean}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_sample() {
+        let good = Array3::from_shape_fn((3, 32, 32), |(c, y, x)| (c + y + x) as f32 / 70.0);
+        let source = AnomalySource::textures();
+        let of = |seed| simulate(good.view(), &source, &SimulationOptions::default(), seed);
+        assert_eq!(of(Seed::new(1)), of(Seed::new(1)));
+        assert_ne!(of(Seed::new(1)).defective, of(Seed::new(2)).defective);
+    }
+}

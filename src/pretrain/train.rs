@@ -1,0 +1,534 @@
+//! The pretraining loop: two classifications of fresh pictures, AdamW, a
+//! cosine, and the moving average of the weights as the result.
+
+use super::checkpoint::{self, Progress};
+use super::schedule::{MovingAverage, warm_cosine};
+use super::textures::{Event, FAMILIES, Picture, pictures};
+use crate::error::{Error, Result};
+use crate::nn::layers::Mode;
+use crate::nn::optim::{Adam, AdamOptions};
+use crate::nn::parameters::Parameters;
+use crate::nn::resnet::{Classifier, Depth, ResNetConfig};
+use crate::nn::weights::{Precision, Weight, write_safetensors};
+use crate::progress::Observer;
+use crate::random::Seed;
+use candle_core::{D, Device, Tensor};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// ImageNet's mean and deviation, with which all backbones see pictures.
+const MEAN: [f32; 3] = crate::extract::IMAGENET_MEAN;
+const DEVIATION: [f32; 3] = crate::extract::IMAGENET_DEVIATION;
+
+/// How a backbone is pretrained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PretrainOptions {
+    /// The network.
+    pub depth: Depth,
+    /// Channels of its first stage.
+    pub width: usize,
+    /// Steps of the optimiser.
+    pub steps: u64,
+    /// Pictures a step.
+    pub batch: usize,
+    /// Sides of the pictures, in pixels; each step draws one of them.
+    pub sides: Vec<usize>,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// AdamW's decay.
+    pub weight_decay: f64,
+    /// Steps over which the rate rises.
+    pub warm_up: u64,
+    /// Share of each target spread over all classes.
+    pub label_smoothing: f64,
+    /// Gradients above this norm are scaled down to it.
+    pub max_gradient_norm: f64,
+    /// Memory of the moving average of the weights.
+    pub average_decay: f64,
+    /// Pictures the result is measured on.
+    pub held_out: usize,
+    /// The seed of weights and pictures.
+    pub seed: u64,
+}
+
+impl Default for PretrainOptions {
+    fn default() -> Self {
+        Self {
+            depth: Depth::Resnet18,
+            width: 32,
+            steps: 6000,
+            batch: 64,
+            sides: vec![64, 72, 80],
+            learning_rate: 2e-3,
+            weight_decay: 0.02,
+            warm_up: 200,
+            label_smoothing: 0.05,
+            max_gradient_norm: 5.0,
+            average_decay: 0.999,
+            held_out: 2048,
+            seed: 0,
+        }
+    }
+}
+
+/// Whether a run begins or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// From nothing.
+    Fresh,
+    /// From the checkpoint in the output folder, if there is one.
+    Resume,
+}
+
+/// Means over the last steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Steps done.
+    pub step: u64,
+    /// The learning rate then.
+    pub learning_rate: f64,
+    /// Cross-entropy of the families, in nats.
+    pub family_loss: f64,
+    /// Cross-entropy of the events, in nats.
+    pub event_loss: f64,
+    /// Share of pictures whose family was most probable.
+    pub family_accuracy: f64,
+    /// Share of pictures whose event was most probable.
+    pub event_accuracy: f64,
+}
+
+/// What came of a finished run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// As resolved.
+    pub options: PretrainOptions,
+    /// Number of trained parameters, the classifier's included.
+    pub parameters: usize,
+    /// Pictures it was measured on; none of them was trained on.
+    pub held_out: usize,
+    /// Accuracy there, of chance 1 in [`FAMILIES`].
+    pub family_accuracy: f64,
+    /// Accuracy there, of chance 1 in 4 (most pictures have an event).
+    pub event_accuracy: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All steps done.
+    Finished {
+        /// The weights.
+        weights: PathBuf,
+        /// How good they are.
+        report: Report,
+    },
+    /// Asked to stop; the checkpoint and usable weights are in the folder.
+    Stopped {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// Steps between two points of the curve, and between two checkpoints.
+const CURVE_STEPS: u64 = 50;
+const CHECKPOINT_STEPS: u64 = 500;
+
+impl PretrainOptions {
+    /// Trains, and writes into `folder` (which exists): the averaged weights
+    /// (`goma-DEPTH-wWIDTH.safetensors`, 16 bits, without the classifier),
+    /// `loss.csv`, `pretrain.json`, and while it runs a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]; [`Error::Io`]; [`Error::NotFinite`] if it diverges.
+    pub fn fit(
+        &self,
+        folder: &Path,
+        start: Start,
+        device: &Device,
+        observer: &dyn Observer,
+    ) -> Result<Outcome> {
+        self.check()?;
+        let mut run = Run::begin(self, folder, start, device)?;
+        observer.begin("pretraining", self.steps);
+        observer.advance(run.step);
+        let outcome = run.to_the_end(observer);
+        observer.end();
+        outcome
+    }
+
+    fn check(&self) -> Result<()> {
+        let at_least = |name: &str, found: usize, least: usize| {
+            if found < least {
+                let reason = format!("{found} found, at least {least} expected");
+                return Err(Error::setting(name, reason));
+            }
+            Ok(())
+        };
+        at_least("batch", self.batch, 2)?;
+        at_least("width", self.width, 1)?;
+        at_least("steps", self.steps as usize, 1)?;
+        at_least("held_out", self.held_out, 1)?;
+        at_least("sides", self.sides.len(), 1)?;
+        self.sides.iter().try_for_each(|&side| at_least("sides", side, 32))
+    }
+
+    fn config(&self) -> ResNetConfig {
+        ResNetConfig {
+            depth: self.depth,
+            width: self.width,
+            channels: 3,
+        }
+    }
+
+    /// The name of the weights, as `--backbone` takes it for the bundled ones.
+    fn file_name(&self) -> String {
+        format!("goma-{}-w{}.safetensors", self.depth, self.width)
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    options: &'a PretrainOptions,
+    folder: &'a Path,
+    device: &'a Device,
+    parameters: Parameters,
+    network: Classifier,
+    optimiser: Adam,
+    average: MovingAverage,
+    step: u64,
+    curve: Vec<CurvePoint>,
+}
+
+impl<'a> Run<'a> {
+    fn begin(
+        options: &'a PretrainOptions,
+        folder: &'a Path,
+        start: Start,
+        device: &'a Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::new(Seed::new(options.seed).derive("weights", 0), device);
+        let classes = FAMILIES.len() + Event::ALL.len();
+        let network = Classifier::new(&parameters.root(), &options.config(), classes)?;
+        let mut adam = AdamOptions::adam_w(options.learning_rate, options.weight_decay);
+        adam.max_gradient_norm = Some(options.max_gradient_norm);
+        let mut optimiser = Adam::new(&parameters, adam)?;
+        let (mut step, mut curve) = (0, Vec::new());
+        let mut average_start = parameters.tensors();
+        if start == Start::Resume && folder.join(checkpoint::FILE).exists() {
+            let saved = checkpoint::read(folder, device)?;
+            // The length of a run may be changed on the way, nothing else.
+            let comparable = PretrainOptions {
+                steps: options.steps,
+                ..saved.progress.options
+            };
+            if comparable != *options {
+                return Err(Error::setting(
+                    "resume",
+                    "the checkpoint was made with other settings",
+                )
+                .help("give the same settings, or start anew with --force"));
+            }
+            parameters.load(&saved.network)?;
+            optimiser.load_state(&saved.optimiser)?;
+            for (name, tensor) in &mut average_start {
+                *tensor = saved
+                    .average
+                    .get(name)
+                    .ok_or_else(|| Error::data(format!("the checkpoint lacks {name}")))?
+                    .clone();
+            }
+            (step, curve) = (saved.progress.step, saved.progress.curve);
+        }
+        let average = MovingAverage::new(options.average_decay, &average_start)?;
+        Ok(Self {
+            options,
+            folder,
+            device,
+            parameters,
+            network,
+            optimiser,
+            average,
+            step,
+            curve,
+        })
+    }
+
+    fn to_the_end(&mut self, observer: &dyn Observer) -> Result<Outcome> {
+        let mut sums = Sums::default();
+        while self.step < self.options.steps {
+            if observer.stop_requested() {
+                self.save()?;
+                return Ok(Outcome::Stopped { step: self.step });
+            }
+            sums.add(self.one_step()?);
+            self.step += 1;
+            observer.advance(1);
+            if self.step % CURVE_STEPS == 0 || self.step == self.options.steps {
+                let point = sums.mean(self.step, self.optimiser.learning_rate());
+                observer.detail(&format!(
+                    "family {:.0}% event {:.0}%",
+                    100.0 * point.family_accuracy,
+                    100.0 * point.event_accuracy
+                ));
+                self.curve.push(point);
+                self.write_curve()?;
+                sums = Sums::default();
+            }
+            if self.step % CHECKPOINT_STEPS == 0 {
+                self.save()?;
+            }
+        }
+        self.finish()
+    }
+
+    /// One batch forth and back; losses and numbers of hits.
+    fn one_step(&mut self) -> Result<[f64; 4]> {
+        let options = self.options;
+        let seed = Seed::new(options.seed);
+        let mut rng = seed.derive("step", self.step).rng();
+        let side = options.sides[rng.random_range(0..options.sides.len())];
+        let first = self.step * options.batch as u64;
+        let batch = pictures(&seed.derive("train", 0), first, options.batch, side);
+        let rate = warm_cosine(self.step, options.warm_up, options.steps);
+        self.optimiser.set_learning_rate(options.learning_rate * rate);
+
+        let scores = self.network.forward(&input(&batch, side, self.device)?, Mode::Train)?;
+        let tasks = tasks(&scores, &batch, options.label_smoothing)?;
+        let loss = (&tasks[0].loss + &tasks[1].loss)?;
+        self.optimiser.backward_step(&loss)?;
+        self.average.follow(&self.parameters.tensors(), self.step)?;
+        Ok([
+            f64::from(tasks[0].loss.to_scalar::<f32>()?),
+            f64::from(tasks[1].loss.to_scalar::<f32>()?),
+            tasks[0].hits as f64 / options.batch as f64,
+            tasks[1].hits as f64 / options.batch as f64,
+        ])
+    }
+
+    /// The checkpoint, and weights that can be used as they are.
+    fn save(&self) -> Result<()> {
+        let progress = Progress {
+            step: self.step,
+            options: self.options.clone(),
+            curve: self.curve.clone(),
+        };
+        let parts = [
+            ("network", &self.parameters.tensors()[..]),
+            ("optimiser", &self.optimiser.state()?[..]),
+            ("average", self.average.tensors()),
+        ];
+        checkpoint::write(self.folder, &progress, parts)?;
+        self.write_weights().map(drop)
+    }
+
+    fn write_weights(&self) -> Result<PathBuf> {
+        let mut weights = BTreeMap::new();
+        for (name, tensor) in self.average.tensors() {
+            if name.starts_with("fc.") {
+                continue;
+            }
+            let weight = Weight {
+                shape: tensor.dims().to_vec(),
+                values: tensor.flatten_all()?.to_vec1()?,
+            };
+            weights.insert(name.clone(), weight);
+        }
+        let options = serde_json::to_string(self.options).expect("numbers serialise");
+        let metadata = BTreeMap::from([
+            ("made-by".to_owned(), "goma pretrain".to_owned()),
+            ("options".to_owned(), options),
+            ("steps".to_owned(), self.step.to_string()),
+        ]);
+        let path = self.folder.join(self.options.file_name());
+        write_safetensors(&path, &weights, Precision::F16, &metadata)?;
+        Ok(path)
+    }
+
+    fn write_curve(&self) -> Result<()> {
+        let mut text = csv::Writer::from_writer(Vec::new());
+        for point in &self.curve {
+            text.serialize(point).map_err(|e| Error::data(e.to_string()))?;
+        }
+        let bytes = text.into_inner().map_err(|e| Error::data(e.to_string()))?;
+        crate::files::write_atomic(&self.folder.join("loss.csv"), &bytes)
+    }
+
+    fn finish(&self) -> Result<Outcome> {
+        let weights = self.write_weights()?;
+        let [family_accuracy, event_accuracy] = self.held_out_accuracy()?;
+        let trainable = self.parameters.trainable();
+        let report = Report {
+            options: self.options.clone(),
+            parameters: trainable.iter().map(|(_, v)| v.elem_count()).sum(),
+            held_out: self.options.held_out,
+            family_accuracy,
+            event_accuracy,
+        };
+        let text = serde_json::to_string_pretty(&report).expect("numbers serialise");
+        crate::files::write_atomic(&self.folder.join("pretrain.json"), text.as_bytes())?;
+        let checkpoint = self.folder.join(checkpoint::FILE);
+        if checkpoint.exists() {
+            std::fs::remove_file(&checkpoint).map_err(Error::io("remove", &checkpoint))?;
+        }
+        Ok(Outcome::Finished { weights, report })
+    }
+
+    /// Shares of hits of the averaged network on pictures of another stream.
+    fn held_out_accuracy(&self) -> Result<[f64; 2]> {
+        let average = self.average.tensors().iter().cloned().collect();
+        let frozen = Parameters::frozen(average, self.device);
+        let classes = FAMILIES.len() + Event::ALL.len();
+        let network = Classifier::new(&frozen.root(), &self.options.config(), classes)?;
+        let seed = Seed::new(self.options.seed).derive("held-out", 0);
+        let side = self.options.sides[self.options.sides.len() / 2];
+        let mut hits = [0usize; 2];
+        let mut first = 0;
+        while first < self.options.held_out {
+            let count = (self.options.held_out - first).min(64);
+            let batch = pictures(&seed, first as u64, count, side);
+            let scores = network.forward(&input(&batch, side, self.device)?, Mode::Eval)?;
+            for (sum, task) in hits.iter_mut().zip(tasks(&scores, &batch, 0.0)?) {
+                *sum += task.hits;
+            }
+            first += count;
+        }
+        Ok(hits.map(|h| h as f64 / self.options.held_out as f64))
+    }
+}
+
+/// Pictures as the network sees them, `[n, 3, side, side]`.
+fn input(batch: &[Picture], side: usize, device: &Device) -> Result<Tensor> {
+    let area = side * side;
+    let mut values = Vec::with_capacity(batch.len() * 3 * area);
+    for picture in batch {
+        for (c, plane) in picture.pixels.chunks_exact(area).enumerate() {
+            values.extend(plane.iter().map(|v| (v - MEAN[c]) / DEVIATION[c]));
+        }
+    }
+    Ok(Tensor::from_vec(values, (batch.len(), 3, side, side), device)?)
+}
+
+/// One of the two classifications of a batch.
+struct Task {
+    /// Mean cross-entropy, in nats.
+    loss: Tensor,
+    hits: usize,
+}
+
+/// Families first, then events; `scores` is `[n, families + events]`.
+fn tasks(scores: &Tensor, batch: &[Picture], smoothing: f64) -> Result<[Task; 2]> {
+    let families: Vec<usize> = batch.iter().map(|p| p.family).collect();
+    let events: Vec<usize> = batch.iter().map(|p| p.event as usize).collect();
+    let (f, e) = (FAMILIES.len(), Event::ALL.len());
+    Ok([
+        task(&scores.narrow(1, 0, f)?, &families, smoothing)?,
+        task(&scores.narrow(1, f, e)?, &events, smoothing)?,
+    ])
+}
+
+/// Cross-entropy with smoothed targets (C. Szegedy and others, CVPR 2016).
+fn task(scores: &Tensor, targets: &[usize], smoothing: f64) -> Result<Task> {
+    let (n, classes) = scores.dims2()?;
+    let mut wanted = vec![(smoothing / classes as f64) as f32; n * classes];
+    for (row, &target) in targets.iter().enumerate() {
+        wanted[row * classes + target] += (1.0 - smoothing) as f32;
+    }
+    let wanted = Tensor::from_vec(wanted, (n, classes), scores.device())?;
+    let highest = scores.max_keepdim(D::Minus1)?.detach();
+    let shifted = scores.broadcast_sub(&highest)?;
+    let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let log_p = shifted.broadcast_sub(&log_sum)?; // [n, classes]
+    let loss = ((wanted * log_p)?.sum_all()? * (-1.0 / n as f64))?;
+    let best: Vec<u32> = scores.argmax(D::Minus1)?.to_vec1()?;
+    let hits = best.iter().zip(targets).filter(|(b, t)| **b as usize == **t).count();
+    Ok(Task { loss, hits })
+}
+
+/// Sums of losses and accuracies since the last point of the curve.
+#[derive(Default)]
+struct Sums {
+    values: [f64; 4],
+    count: u32,
+}
+
+impl Sums {
+    fn add(&mut self, values: [f64; 4]) {
+        for (sum, value) in self.values.iter_mut().zip(values) {
+            *sum += value;
+        }
+        self.count += 1;
+    }
+
+    fn mean(&self, step: u64, learning_rate: f64) -> CurvePoint {
+        let [family_loss, event_loss, family_accuracy, event_accuracy] =
+            self.values.map(|v| v / f64::from(self.count.max(1)));
+        CurvePoint {
+            step,
+            learning_rate,
+            family_loss,
+            event_loss,
+            family_accuracy,
+            event_accuracy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn tiny() -> PretrainOptions {
+        PretrainOptions {
+            width: 2,
+            steps: 6,
+            batch: 4,
+            sides: vec![32],
+            warm_up: 1,
+            held_out: 8,
+            ..PretrainOptions::default()
+        }
+    }
+
+    /// Asks to stop after some steps.
+    struct StopAfter(AtomicU64);
+
+    impl Observer for StopAfter {
+        fn advance(&self, steps: u64) {
+            let left = self.0.load(Ordering::Relaxed);
+            self.0.store(left.saturating_sub(steps), Ordering::Relaxed);
+        }
+        fn stop_requested(&self) -> bool {
+            self.0.load(Ordering::Relaxed) == 0
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_ends_in_the_same_weights() {
+        let fit = |folder: &Path, start, observer: &dyn Observer| {
+            tiny().fit(folder, start, &Device::Cpu, observer).unwrap()
+        };
+        let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fit(whole.path(), Start::Fresh, &Silent);
+        let stopped = fit(broken.path(), Start::Fresh, &StopAfter(AtomicU64::new(3)));
+        assert_eq!(stopped, Outcome::Stopped { step: 3 });
+        fit(broken.path(), Start::Resume, &Silent);
+        for file in ["goma-resnet18-w2.safetensors", "pretrain.json"] {
+            let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+            assert!(read(&whole) == read(&broken), "{file}");
+        }
+        assert!(!broken.path().join(checkpoint::FILE).exists());
+    }
+
+    #[test]
+    fn even_scores_cost_the_logarithm_of_the_number_of_classes() {
+        let scores = Tensor::zeros((3, 5), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let task = task(&scores, &[0, 1, 4], 0.1).unwrap();
+        let loss = f64::from(task.loss.to_scalar::<f32>().unwrap());
+        assert!((loss - 5f64.ln()).abs() < 1e-6);
+    }
+}

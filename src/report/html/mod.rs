@@ -1,0 +1,573 @@
+//! `report.html`: one file that opens offline, the worst pieces first.
+//!
+//! The page is written piece by piece, so memory does not grow with it; its
+//! size is bounded by the number of pieces with pictures and of those listed.
+//! Everything lies within it, except the full-size heatmaps that it links to
+//! beside it. Ids, paths and messages are hostile: maud escapes them, and a
+//! content security policy allows no script but the page's own, by its hash.
+//! Without scripts the page is complete, only not to be filtered.
+
+pub mod base64;
+pub mod histogram;
+pub mod overview;
+
+use crate::data::prediction::Verdict;
+use crate::error::{Error, Result};
+use crate::report::colour::{ColourScale, ramp};
+use crate::report::heatmap::tick_labels;
+use crate::report::run::{Counts, RunFacts};
+use crate::report::scores::{ScoreRow, Scored};
+use crate::report::table::Format;
+use crate::report::thumbs::Pictures;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use overview::Overview;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// A report that is being written: head, cards, table, end.
+pub struct Page<'a, W> {
+    out: W,
+    facts: &'a RunFacts,
+    overview: &'a Overview,
+    axis_end: f64,
+    table: Format,
+    cards: usize,
+    rows: usize,
+}
+
+impl<'a, W: Write> Page<'a, W> {
+    /// Writes everything above the pieces.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn begin(
+        out: W,
+        facts: &'a RunFacts,
+        overview: &'a Overview,
+        scale: &ColourScale,
+        table: Format,
+    ) -> Result<Self> {
+        let mut page = Self {
+            out,
+            facts,
+            overview,
+            axis_end: overview.axis_end(facts.rule.fail_at),
+            table,
+            cards: 0,
+            rows: 0,
+        };
+        page.write(&DOCTYPE.0)?;
+        page.write("<html lang=\"en\">")?;
+        page.write(&head(facts).0)?;
+        page.write(&format!("<body data-fail-at=\"{}\">", facts.rule.fail_at))?;
+        page.write(&banner(facts).0)?;
+        page.write("<main>")?;
+        page.write(&tiles(&overview.counts).0)?;
+        page.write(&decided(facts, overview).0)?;
+        page.write(&unreadable(overview, table).0)?;
+        page.write(&particulars(facts).0)?;
+        page.write(&toolbar(overview, scale).0)?;
+        page.write("<section aria-labelledby=\"pieces\"><h2 id=\"pieces\">Worst pieces</h2>")?;
+        page.write("<div class=\"cards\" id=\"cards\">")?;
+        Ok(page)
+    }
+
+    /// Writes the next worse piece with its pictures.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn card(&mut self, row: &ScoreRow, pictures: &Pictures) -> Result<()> {
+        let Some(scored) = row.ok() else {
+            return Ok(());
+        };
+        self.cards += 1;
+        let markup = self.card_markup(row, scored, pictures);
+        self.write(&markup.0)
+    }
+
+    fn card_markup(&self, row: &ScoreRow, scored: &Scored, pictures: &Pictures) -> Markup {
+        let score = self.overview.column.of(row);
+        let kinds = [
+            ("image", &pictures.image),
+            ("map", &pictures.map),
+            ("overlay", &pictures.overlay),
+            ("channels", &pictures.channels),
+        ];
+        html! {
+            article.piece id=(format!("p{}", self.cards)) tabindex="0"
+                data-n=(self.cards) data-d=(scored.decision.name())
+                data-c=(scored.class.as_deref().unwrap_or(""))
+                data-id=(row.id) data-s=[score] data-a=[scored.anomaly_score]
+                aria-label=(format!("Piece {}: {}", row.id, scored.decision.name())) {
+                header {
+                    h3 { (row.id) }
+                    (badge(scored.decision))
+                    @if let Some(class) = &scored.class { span.class { (class) } }
+                    span.rank { "#" (self.cards) }
+                }
+                div.pictures {
+                    @for (kind, bytes) in kinds {
+                        @if let Some(bytes) = bytes {
+                            figure.(kind) {
+                                img loading="lazy" decoding="async"
+                                    alt=(format!("{kind} of piece {}", row.id))
+                                    src=(format!("data:image/jpeg;base64,{}", base64::encode(bytes)));
+                                figcaption { (kind) }
+                            }
+                        }
+                    }
+                    @if pictures.image.is_none() { p.none { "No picture was kept of this piece." } }
+                }
+                @if let Some(score) = score { (self.gauge(score)) }
+                dl {
+                    @if let Some(p) = scored.p_defect {
+                        div { dt { "defect probability" } dd { (figure(p)) } }
+                    }
+                    @if let Some(a) = scored.anomaly_score {
+                        div { dt { "anomaly score" } dd { (figure(a)) } }
+                    }
+                    div { dt { "fails from" } dd { (figure(scored.threshold)) } }
+                    @if let Some(href) = &scored.heatmap {
+                        div.link { a href=(percent_encoded(href)) { "full-size heatmap" } }
+                    }
+                }
+                @if !scored.message.is_empty() { p.message { (scored.message) } }
+                p.path { (row.path) }
+            }
+        }
+    }
+
+    /// Where a score lies between nothing and the end of the axis, with the
+    /// zones of the decisions.
+    fn gauge(&self, score: f64) -> Markup {
+        let share = |v: f64| 100.0 * (v / self.axis_end).clamp(0.0, 1.0);
+        let fail = share(self.facts.rule.fail_at);
+        let review = self.facts.rule.review_at.map_or(fail, share);
+        html! {
+            div.gauge aria-hidden="true"
+                style=(format!("--r:{review:.2}%;--f:{fail:.2}%;--s:{:.2}%", share(score))) {
+                i {}
+            }
+        }
+    }
+
+    /// Ends the cards and begins the table of all listed pieces.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn begin_table(&mut self, pictured: usize, listed: usize) -> Result<()> {
+        let scored = self.overview.counts.scored() as usize;
+        let markup = html! {
+            p.empty id="none" hidden { "No piece with a picture matches the filter." }
+            p.hint {
+                @if pictured == 0 { "This report was made without pictures." }
+                @else if pictured < scored {
+                    "Pictures are shown of the worst " (pictured) " of " (scored) " pieces. "
+                    "The others are in the table below."
+                }
+            }
+        };
+        self.write("</div>")?;
+        self.write(&markup.0)?;
+        self.write("</section><section aria-labelledby=\"all\"><h2 id=\"all\">All pieces</h2>")?;
+        if listed < scored {
+            let hint = html! {
+                p.hint {
+                    "The worst " (listed) " of " (scored) " pieces; all of them are in "
+                    a href=(self.table.file_name()) { (self.table.file_name()) } "."
+                }
+            };
+            self.write(&hint.0)?;
+        }
+        let head = html! {
+            thead { tr {
+                th scope="col" { "piece" } th scope="col" { "decision" } th scope="col" { "class" }
+                th.number scope="col" { "defect probability" } th.number scope="col" { "anomaly score" }
+                th scope="col" { "heatmap" }
+            } }
+        };
+        self.write("<div class=\"scroll\"><table>")?;
+        self.write(&head.0)?;
+        self.write("<tbody id=\"rows\">")
+    }
+
+    /// Writes a line of the table; the worst first, in the order of the cards.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn table_row(&mut self, row: &ScoreRow) -> Result<()> {
+        let Some(scored) = row.ok() else {
+            return Ok(());
+        };
+        self.rows += 1;
+        let markup = html! {
+            tr data-n=(self.rows) data-d=(scored.decision.name())
+                data-c=(scored.class.as_deref().unwrap_or("")) data-id=(row.id)
+                data-s=[self.overview.column.of(row)] data-a=[scored.anomaly_score] {
+                th scope="row" {
+                    @if self.rows <= self.cards {
+                        a href=(format!("#p{}", self.rows)) { (row.id) }
+                    } @else { (row.id) }
+                }
+                td { (badge(scored.decision)) }
+                td { (scored.class.as_deref().unwrap_or("")) }
+                td.number { (scored.p_defect.map(figure).unwrap_or_default()) }
+                td.number { (scored.anomaly_score.map(figure).unwrap_or_default()) }
+                td { @if let Some(href) = &scored.heatmap { a href=(percent_encoded(href)) { "open" } } }
+            }
+        };
+        self.write(&markup.0)
+    }
+
+    /// Writes the end of the page.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn end(mut self) -> Result<()> {
+        self.write("</tbody></table></div></section></main>")?;
+        let viewer = html! {
+            dialog #viewer aria-label="Piece, large" {
+                header {
+                    h2 #viewer-id {} span #viewer-badge {} span.class #viewer-class {}
+                    span.spring {}
+                    button type="button" #previous aria-label="Previous piece" { "←" }
+                    button type="button" #next aria-label="Next piece" { "→" }
+                    button type="button" #close aria-label="Close" { "✕" }
+                }
+                div.pictures #viewer-pictures {}
+                div #viewer-facts {}
+                p.hint { "← and → go through the pieces shown, Esc closes" }
+            }
+            footer {
+                "Made by goma " (self.facts.goma) ". Colours mean the same on every piece: the scale "
+                "belongs to the bundle and is never stretched for an image."
+            }
+        };
+        self.write(&viewer.0)?;
+        self.write("<script>")?;
+        self.write(SCRIPT)?;
+        self.write("</script></body></html>\n")?;
+        self.out.flush().map_err(Error::io("write", "report.html"))
+    }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        self.out
+            .write_all(text.as_bytes())
+            .map_err(Error::io("write", "report.html"))
+    }
+}
+
+/// Title, policy and style.
+fn head(facts: &RunFacts) -> Markup {
+    let script = base64::encode(&Sha256::digest(SCRIPT.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; img-src data: file: 'self'; style-src 'unsafe-inline'; \
+         script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
+    );
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(policy);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="referrer" content="no-referrer";
+            title { "Inspection of " (facts.data.join(", ")) }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// What was inspected, with what, when.
+fn banner(facts: &RunFacts) -> Markup {
+    html! {
+        header.banner {
+            div {
+                p.brand { (eraser()) "goma" span { "inspection report" } }
+                h1 { (facts.data.join(", ")) }
+                p.sub {
+                    span { "bundle " b { (facts.bundle.name) } }
+                    @if !facts.bundle.model.is_empty() { span { (facts.bundle.model) } }
+                    span { (minute(facts.finished.as_ref().unwrap_or(&facts.started))) }
+                    @if let Some(s) = facts.seconds { span { (duration(s)) } }
+                }
+            }
+            button type="button" #theme.needs-script aria-label="Switch between light and dark" { "◐" }
+        }
+    }
+}
+
+/// The counts, which also filter.
+fn tiles(counts: &Counts) -> Markup {
+    let scored = counts.scored();
+    let tile = |kind: &str, symbol: &str, count: u64, of: u64| {
+        html! {
+            button.tile.(kind) type="button" data-filter=(kind) aria-pressed="false" {
+                span.what { span.symbol aria-hidden="true" { (symbol) } (kind) }
+                span.count { (count) }
+                span.share { (percent(count, of)) }
+            }
+        }
+    };
+    html! {
+        section.tiles aria-label="Counts" {
+            div.tile.total {
+                span.what { "inspected" }
+                span.count { (scored) }
+                span.share { "of " (counts.total()) " inputs" }
+            }
+            (tile("fail", "✕", counts.fail, scored))
+            (tile("review", "?", counts.review, scored))
+            (tile("pass", "✓", counts.pass, scored))
+            (tile("unreadable", "!", counts.unreadable, counts.total()))
+        }
+        div.shares aria-hidden="true" {
+            @for (kind, n) in [("fail", counts.fail), ("review", counts.review),
+                ("pass", counts.pass), ("unreadable", counts.unreadable)] {
+                @if n > 0 { i.(kind) style=(format!("flex-grow:{n}")) {} }
+            }
+        }
+    }
+}
+
+/// The rule, what it rests on, and how all scores lie to it.
+fn decided(facts: &RunFacts, overview: &Overview) -> Markup {
+    let rule = &facts.rule;
+    html! {
+        section.decided {
+            div.panel {
+                h2 { "How it was decided" }
+                p.rule { (rule.sentence) }
+                @if !rule.basis.is_empty() { p { (rule.basis) } }
+                @for note in &facts.notes { p.note { (note) } }
+                @if !facts.metrics.is_empty() {
+                    dl.metrics {
+                        @for (name, value) in &facts.metrics {
+                            div { dt { (name) } dd { (figure(*value)) } }
+                        }
+                    }
+                }
+            }
+            div.panel {
+                h2 { "All scores" }
+                (histogram::svg(overview, rule))
+            }
+        }
+    }
+}
+
+/// The inputs that could not be read, each with the reason.
+fn unreadable(overview: &Overview, table: Format) -> Markup {
+    let count = overview.counts.unreadable;
+    html! {
+        @if count > 0 {
+            section.panel.unreadable #unreadable {
+                h2 { (count) @if count == 1 { " input" } @else { " inputs" } " could not be read" }
+                p.hint { "They were not inspected and count neither as good nor as bad." }
+                div.scroll { table {
+                    thead { tr {
+                        th scope="col" { "input" } th scope="col" { "reason" } th scope="col" { "file" }
+                    } }
+                    tbody {
+                        @for (id, path, reason) in &overview.errors {
+                            tr { th scope="row" { (id) } td { (reason) } td.path { (path) } }
+                        }
+                    }
+                } }
+                @if count as usize > overview.errors.len() {
+                    p.hint {
+                        "The first " (overview.errors.len()) "; all are in "
+                        a href=(table.file_name()) { (table.file_name()) } "."
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Everything else about the run, folded away.
+fn particulars(facts: &RunFacts) -> Markup {
+    let settings = if facts.settings.is_null() {
+        String::new()
+    } else {
+        serde_json::to_string_pretty(&facts.settings).unwrap_or_default()
+    };
+    let rows: [(&str, String); 12] = [
+        (
+            "bundle",
+            format!("{} {}", facts.bundle.name, short(&facts.bundle.hash)),
+        ),
+        ("model", facts.bundle.model.clone()),
+        ("backbone", facts.bundle.backbone.clone()),
+        ("channels", facts.bundle.channels.join(" ")),
+        ("trained on", facts.bundle.trained_on.clone()),
+        ("inputs read as", facts.input_format.clone()),
+        ("seed", facts.seed.to_string()),
+        ("started", minute(&facts.started)),
+        (
+            "finished",
+            facts.finished.as_deref().map(minute).unwrap_or_default(),
+        ),
+        (
+            "machine",
+            format!("{}, {} threads", facts.device, facts.threads),
+        ),
+        ("goma", facts.goma.clone()),
+        ("command", facts.command.join(" ")),
+    ];
+    html! {
+        details.panel.particulars {
+            summary { "About this run" }
+            dl {
+                @for (name, value) in rows.iter().filter(|(_, v)| !v.is_empty()) {
+                    div { dt { (name) } dd { (value) } }
+                }
+            }
+            @if !settings.is_empty() { details { summary { "Settings" } pre { (settings) } } }
+        }
+    }
+}
+
+/// Filters and the colour legend, which stay in sight.
+fn toolbar(overview: &Overview, scale: &ColourScale) -> Markup {
+    let counts = &overview.counts;
+    html! {
+        div.toolbar {
+            div.filters.needs-script role="search" {
+                div.choice role="group" aria-label="Decision" {
+                    @for (value, label, n) in [("", "all", counts.scored()), ("fail", "fail", counts.fail),
+                        ("review", "review", counts.review), ("pass", "pass", counts.pass)] {
+                        button type="button" data-filter=(value) aria-pressed=(value.is_empty()) {
+                            (label) " " small { (n) }
+                        }
+                    }
+                }
+                @if overview.classes.len() > 1 {
+                    label { span { "class" } select #class {
+                        option value="" { "all" }
+                        @for (class, n) in &overview.classes {
+                            option value=(class) { (class) " (" (n) ")" }
+                        }
+                    } }
+                }
+                label { span { "order" } select #order {
+                    option value="worst" { "worst first" }
+                    option value="near" { "nearest to the threshold" }
+                    option value="anomaly" { "anomaly score" }
+                    option value="id" { "id" }
+                } }
+                label.search { span { "id" } input #search type="search" placeholder="find" autocomplete="off"; }
+                output #shown aria-live="polite" {}
+            }
+            (legend(scale))
+        }
+    }
+}
+
+/// The colour bar of all maps and overlays.
+fn legend(scale: &ColourScale) -> Markup {
+    let stops: Vec<String> = (0..=12)
+        .map(|i| {
+            let [r, g, b] = ramp(i as f32 / 12.0);
+            format!("rgb({r} {g} {b})")
+        })
+        .collect();
+    let [low, middle, high] = tick_labels(scale);
+    html! {
+        div.legend role="img" aria-label=(format!(
+            "Colour scale of all heatmaps: no colour below {low}, as 99 in 100 pixels of good pieces; \
+             then violet, red, orange, and yellow from {high}"
+        )) {
+            span.name { "anomaly, each pixel" }
+            span.none title="as 99 in 100 pixels of good pieces" { "like good" }
+            span.bar {
+                i style=(format!("background:linear-gradient(90deg,{})", stops.join(","))) {}
+                span { b { (low) } b { (middle) } b { (high) } }
+            }
+        }
+    }
+}
+
+/// A decision as symbol and word: never by colour alone.
+fn badge(verdict: Verdict) -> Markup {
+    let symbol = match verdict {
+        Verdict::Pass => "✓",
+        Verdict::Fail => "✕",
+        Verdict::Review => "?",
+    };
+    html! {
+        span.badge.(verdict.name()) { span aria-hidden="true" { (symbol) } (verdict.name()) }
+    }
+}
+
+fn eraser() -> Markup {
+    html! {
+        svg viewBox="0 0 24 24" aria-hidden="true" {
+            rect x="3.5" y="7" width="17" height="10" rx="3" transform="rotate(-24 12 12)" {}
+            path d="M10.2 7.6 14 16.1" {}
+        }
+    }
+}
+
+/// A score to three digits that matter.
+#[must_use]
+pub fn figure(v: f64) -> String {
+    match v.abs() {
+        a if a >= 0.1 || a == 0.0 => format!("{v:.3}"),
+        a if a >= 0.01 => format!("{v:.4}"),
+        a if a >= 0.001 => format!("{v:.5}"),
+        _ => format!("{v:.1e}"),
+    }
+}
+
+fn percent(count: u64, of: u64) -> String {
+    if of == 0 {
+        return "–".into();
+    }
+    let share = 100.0 * count as f64 / of as f64;
+    if share > 0.0 && share < 0.1 {
+        "under 0.1 %".into()
+    } else {
+        format!("{share:.1} %")
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let s = seconds.round() as u64;
+    match s {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
+        _ => format!("{} h {} min", s / 3600, s / 60 % 60),
+    }
+}
+
+/// `2026-01-31T09:05:00Z` as `2026-01-31 09:05 UTC`; another text as it is.
+fn minute(rfc3339: &str) -> String {
+    match (rfc3339.get(..10), rfc3339.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => rfc3339.to_string(),
+    }
+}
+
+fn short(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}
+
+/// A relative path as a URL.
+fn percent_encoded(path: &str) -> String {
+    let mut url = String::new();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,315 @@
+//! `ScoreRow`: what `score` says about one input, and the columns it becomes.
+//!
+//! The columns are `id,path,status,decision,class,p_defect,anomaly_score,`
+//! `threshold,heatmap,message`, then one `p_CLASS` for each class. Every input
+//! has a row, also one that could not be read: its status is `error`, its
+//! message says why, and the columns between are empty, so that it can never
+//! be counted as good.
+
+use crate::data::prediction::{Decision, Prediction, Verdict};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The columns every table has, in their order.
+pub const COLUMNS: [&str; 10] = [
+    "id",
+    "path",
+    "status",
+    "decision",
+    "class",
+    "p_defect",
+    "anomaly_score",
+    "threshold",
+    "heatmap",
+    "message",
+];
+
+/// One input of `score`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRow {
+    /// The sample's id, verbatim.
+    pub id: String,
+    /// The sample's (first) file; what is not UTF-8 in it becomes U+FFFD.
+    pub path: String,
+    /// What came of it.
+    pub outcome: RowOutcome,
+}
+
+/// What came of one input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowOutcome {
+    /// It was inspected.
+    Ok(Scored),
+    /// It could not be read; the reason, on one line.
+    Error(String),
+}
+
+/// The numbers of an inspected piece.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// What is done with the piece.
+    pub decision: Verdict,
+    /// The class it is taken for; `None` if the model knows no classes.
+    pub class: Option<String>,
+    /// Probability of any defect; `None` without a classifier.
+    pub p_defect: Option<f64>,
+    /// The image score of the anomaly map; `None` without one.
+    pub anomaly_score: Option<f64>,
+    /// At or above this the piece fails.
+    pub threshold: f64,
+    /// One for each class of the table, in its order; empty without a classifier.
+    pub probabilities: Vec<f64>,
+    /// Its heatmap, relative to the output folder; set by
+    /// [`ScoreFolder::push`](super::score_folder::ScoreFolder::push).
+    pub heatmap: Option<String>,
+    /// What else a person should know, on one line; mostly empty.
+    pub message: String,
+}
+
+impl ScoreRow {
+    /// The row of an inspected piece.
+    #[must_use]
+    pub fn scored(
+        id: &str,
+        path: &Path,
+        decision: &Decision,
+        prediction: Option<&Prediction>,
+        anomaly_score: Option<f64>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            path: path.to_string_lossy().into_owned(),
+            outcome: RowOutcome::Ok(Scored {
+                decision: decision.verdict,
+                class: prediction.map(|p| p.class().to_string()),
+                p_defect: prediction.map(Prediction::p_defect),
+                anomaly_score,
+                threshold: decision.threshold,
+                probabilities: prediction.map_or_else(Vec::new, |p| p.probabilities().to_vec()),
+                heatmap: None,
+                message: String::new(),
+            }),
+        }
+    }
+
+    /// The row of an input that could not be read.
+    #[must_use]
+    pub fn unreadable(id: &str, path: &Path, error: &Error) -> Self {
+        Self {
+            id: id.into(),
+            path: path.to_string_lossy().into_owned(),
+            outcome: RowOutcome::Error(reason(error, path)),
+        }
+    }
+
+    /// The numbers, if it was inspected.
+    #[must_use]
+    pub fn ok(&self) -> Option<&Scored> {
+        match &self.outcome {
+            RowOutcome::Ok(scored) => Some(scored),
+            RowOutcome::Error(_) => None,
+        }
+    }
+
+    /// The cells in the order of [`column_names`] for these classes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are probabilities, but not one a class;
+    /// [`Error::NotFinite`] if a number is none.
+    pub fn cells(&self, classes: &[String]) -> Result<Vec<Cell<'_>>> {
+        let mut cells = vec![Cell::Text(&self.id), Cell::Text(&self.path)];
+        match &self.outcome {
+            RowOutcome::Ok(s) => {
+                if !s.probabilities.is_empty() && s.probabilities.len() != classes.len() {
+                    return Err(Error::shape(
+                        format!("probabilities of {}", self.id),
+                        s.probabilities.len(),
+                        classes.len(),
+                    ));
+                }
+                cells.extend([
+                    Cell::Text("ok"),
+                    Cell::Text(s.decision.name()),
+                    s.class.as_deref().map_or(Cell::Empty, Cell::Text),
+                    Cell::number(s.p_defect),
+                    Cell::number(s.anomaly_score),
+                    Cell::Number(s.threshold),
+                    s.heatmap.as_deref().map_or(Cell::Empty, Cell::Text),
+                    Cell::Text(&s.message),
+                ]);
+                cells.extend(
+                    (0..classes.len()).map(|c| Cell::number(s.probabilities.get(c).copied())),
+                );
+            }
+            RowOutcome::Error(reason) => {
+                cells.push(Cell::Text("error"));
+                cells.extend([Cell::Empty; 6]);
+                cells.push(Cell::Text(reason));
+                cells.extend(vec![Cell::Empty; classes.len()]);
+            }
+        }
+        let wrong = |c: &Cell| matches!(c, Cell::Number(v) if !v.is_finite());
+        if let Some(row) = cells.iter().position(wrong) {
+            return Err(Error::NotFinite {
+                what: format!("scores of {}", self.id),
+                row,
+            });
+        }
+        Ok(cells)
+    }
+}
+
+/// One cell of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    /// Nothing to say.
+    Empty,
+    /// Words.
+    Text(&'a str),
+    /// A finite number.
+    Number(f64),
+}
+
+impl Cell<'_> {
+    fn number(value: Option<f64>) -> Self {
+        value.map_or(Self::Empty, Self::Number)
+    }
+}
+
+/// The names of all columns of a table with these classes.
+///
+/// A class called `defect` has the column `p_class_defect`, as `p_defect` is
+/// the probability of any defect.
+#[must_use]
+pub fn column_names(classes: &[String]) -> Vec<String> {
+    let fixed = COLUMNS.iter().map(|c| (*c).to_string());
+    let of_classes = classes.iter().map(|class| match class.as_str() {
+        "defect" => "p_class_defect".to_string(),
+        _ => format!("p_{class}"),
+    });
+    fixed.chain(of_classes).collect()
+}
+
+/// Why, on one line: the error's causes from the outermost to the innermost,
+/// without the sample's name and `path` before the colon (the row has both) and
+/// without repetitions.
+#[must_use]
+pub fn reason(error: &Error, path: &Path) -> String {
+    let path = format!("{}: ", path.display());
+    let mut parts: Vec<String> = Vec::new();
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = next {
+        let inner = match current.downcast_ref::<Error>() {
+            Some(Error::Sample { source, .. } | Error::Helped { source, .. }) => {
+                Some(source.as_ref() as &(dyn std::error::Error + 'static))
+            }
+            _ => None,
+        };
+        if inner.is_none() {
+            let text = current.to_string();
+            let text = one_line(text.strip_prefix(&path).unwrap_or(&text));
+            // Some errors repeat their cause in their own words.
+            if parts.last().is_none_or(|last| !last.contains(&text)) {
+                parts.push(text);
+            }
+        }
+        next = inner.or_else(|| current.source());
+    }
+    parts.join(": ")
+}
+
+/// The text with control characters (line ends, terminal escapes) as blanks.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn decision() -> Decision {
+        Decision {
+            verdict: Verdict::Fail,
+            score: 0.75,
+            threshold: 0.5,
+        }
+    }
+
+    #[test]
+    fn the_columns_are_the_contracts_then_one_for_each_class() {
+        let names = column_names(&["good".into(), "print".into()]);
+        assert_eq!(
+            names.join(","),
+            "id,path,status,decision,class,p_defect,anomaly_score,threshold,heatmap,message,\
+             p_good,p_print"
+        );
+        assert_eq!(column_names(&["defect".into()])[10], "p_class_defect");
+    }
+
+    #[test]
+    fn a_scored_row_has_its_numbers_in_their_columns() {
+        let classes: Arc<[String]> = ["good".to_string(), "print".to_string()].into();
+        let prediction = Prediction::new(classes.clone(), vec![0.25, 0.75]).unwrap();
+        let row = ScoreRow::scored(
+            "7",
+            Path::new("in/7.png"),
+            &decision(),
+            Some(&prediction),
+            Some(0.125),
+        );
+        use Cell::{Empty, Number, Text};
+        assert_eq!(
+            row.cells(&classes).unwrap(),
+            [
+                Text("7"),
+                Text("in/7.png"),
+                Text("ok"),
+                Text("fail"),
+                Text("print"),
+                Number(0.75),
+                Number(0.125),
+                Number(0.5),
+                Empty,
+                Text(""),
+                Number(0.25),
+                Number(0.75)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unreadable_input_has_a_reason_and_no_decision() {
+        let error = Error::Sample {
+            id: "7".into(),
+            path: "7.png".into(),
+            source: Box::new(Error::malformed("7.png", "not\na PNG").help("export it again")),
+        };
+        let row = ScoreRow::unreadable("7", Path::new("7.png"), &error);
+        let cells = row.cells(&["good".into()]).unwrap();
+        assert_eq!(cells.len(), 11);
+        assert_eq!(cells[2], Cell::Text("error"));
+        assert_eq!(cells[3], Cell::Empty);
+        assert_eq!(cells[9], Cell::Text("not a PNG"));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused() {
+        let row = ScoreRow::scored("7", Path::new("7"), &decision(), None, Some(f64::NAN));
+        assert!(matches!(row.cells(&[]), Err(Error::NotFinite { .. })));
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Error::io("read", "a.png")(std::io::Error::other("disk gone"));
+        assert_eq!(
+            reason(&error, Path::new("a.png")),
+            "cannot read a.png: disk gone"
+        );
+    }
+}

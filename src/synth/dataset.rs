@@ -1,0 +1,375 @@
+//! Synthetic pieces as a data set on disk, in the `milan` layout.
+
+use super::{Defect, SIZE, SynthOptions, piece};
+use crate::data::annotation::Label;
+use crate::data::sample::Channel;
+use crate::error::{Error, Result};
+use crate::files::{Existing, StagedFolder, write_atomic};
+use crate::progress::Observer;
+use crate::random::Seed;
+use ndarray::{ArrayView2, ArrayView3};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The file that shows that goma made the folder, and how.
+pub const MARKER: &str = "dataset.json";
+
+/// How pixels are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelFiles {
+    /// `arrays/ID.npy`: height x width x 6, uint8.
+    Arrays,
+    /// `images/ID_CHANNEL.png`: six grey pictures.
+    Images,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Pieces.
+    pub pieces: u64,
+    /// Pieces of each true class.
+    pub classes: BTreeMap<String, u64>,
+    /// Pieces whose recorded label is not the true one.
+    pub mislabelled: u64,
+}
+
+impl Summary {
+    pub(super) fn count(&mut self, label: &Label, noisy: &Label) {
+        self.pieces += 1;
+        *self.classes.entry(label.to_string()).or_default() += 1;
+        self.mislabelled += u64::from(label != noisy);
+    }
+}
+
+/// Writes `count` pieces as a data set in the `milan` layout:
+///
+/// - `arrays/ID.npy` (310 x 310 x 6, uint8) or `images/ID_CHANNEL.png`
+/// - `annotations_binary.csv` (ID, 0 or 1) and `annotations_multi.csv` (ID,
+///   `X_Y`: printing error, physical defect), with the recorded labels
+/// - `groups.csv` (file, class, piece): the pack of each piece
+/// - `masks/ID.png` for each defective piece, 0 and 255
+/// - `truth.csv`: the true and the recorded label, kinds and severities,
+///   colour, group
+/// - `dataset.json`: layout, channels, pixel range, how it was made
+///
+/// Pieces are made a few at a time, so memory does not grow with `count`. The
+/// folder appears whole or not at all.
+///
+/// # Errors
+/// [`Error::Setting`] for options out of range, [`Error::Exists`] if `out` is
+/// in the way, [`Error::Stopped`] if the observer asks for it, [`Error::Io`].
+pub fn write_dataset(
+    out: &Path,
+    options: &SynthOptions,
+    seed: u64,
+    count: u64,
+    files: PixelFiles,
+    existing: Existing,
+    observer: &dyn Observer,
+) -> Result<Summary> {
+    let mut folder = Folder::begin(out, options, existing, files, false)?;
+    let mut binary = folder.table("annotations_binary.csv", &["ID", "error"])?;
+    let mut multi = folder.table("annotations_multi.csv", &["ID", "error"])?;
+    let mut groups = folder.table("groups.csv", &["file", "class", "piece"])?;
+    let mut truth = folder.table(
+        "truth.csv",
+        &[
+            "id",
+            "label",
+            "noisy_label",
+            "kinds",
+            "severity",
+            "colour",
+            "group",
+        ],
+    )?;
+    let root = Seed::new(seed);
+    let mut summary = Summary::default();
+    in_chunks(
+        count,
+        "pieces",
+        observer,
+        |index| {
+            let piece = piece(options, root, index);
+            folder.write_pixels(&piece.id, piece.pixels.view())?;
+            if !piece.label.is_good() {
+                folder.write_mask(&piece.id, piece.mask.view())?;
+            }
+            Ok((
+                piece.id,
+                piece.group,
+                piece.label,
+                piece.noisy_label,
+                piece.defects,
+                piece.colour,
+            ))
+        },
+        |(id, group, label, noisy, defects, colour)| {
+            summary.count(&label, &noisy);
+            let (error, pair) = codes(&noisy);
+            binary.row(&[&id, error])?;
+            multi.row(&[&id, pair])?;
+            groups.row(&[&id, noisy.name(), &group])?;
+            truth.row(&[
+                &id,
+                label.name(),
+                noisy.name(),
+                &kinds(&defects),
+                &severities(&defects),
+                colour.name(),
+                &group,
+            ])
+        },
+    )?;
+    for table in [binary, multi, groups, truth] {
+        table.finish()?;
+    }
+    folder.finish(seed, count)?;
+    Ok(summary)
+}
+
+/// A label as the two annotation files write it.
+fn codes(label: &Label) -> (&'static str, &'static str) {
+    match label.name() {
+        "print" => ("1", "1_0"),
+        "physical" => ("1", "0_1"),
+        "both" => ("1", "1_1"),
+        _ => ("0", "0_0"),
+    }
+}
+
+/// `missing-ink+dent`
+pub(super) fn kinds(defects: &[Defect]) -> String {
+    let names: Vec<&str> = defects.iter().map(|d| d.kind.name()).collect();
+    names.join("+")
+}
+
+/// `0.412+0.730`
+pub(super) fn severities(defects: &[Defect]) -> String {
+    let numbers: Vec<String> = defects
+        .iter()
+        .map(|d| format!("{:.3}", d.severity))
+        .collect();
+    numbers.join("+")
+}
+
+/// Makes `count` things in parallel, a few at a time, and takes them in order.
+pub(super) fn in_chunks<T: Send>(
+    count: u64,
+    what: &str,
+    observer: &dyn Observer,
+    make: impl Fn(u64) -> Result<T> + Sync,
+    mut take: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let chunk = 8 * rayon::current_num_threads() as u64;
+    observer.begin(&format!("making {what}"), count);
+    let mut next = 0;
+    while next < count {
+        if observer.stop_requested() {
+            observer.end();
+            return Err(Error::Stopped);
+        }
+        let end = (next + chunk).min(count);
+        let made: Vec<Result<T>> = (next..end)
+            .into_par_iter()
+            .map(|index| {
+                let made = make(index);
+                observer.advance(1);
+                made
+            })
+            .collect();
+        for one in made {
+            take(one?)?;
+        }
+        next = end;
+    }
+    observer.end();
+    Ok(())
+}
+
+/// A data set being written.
+pub(super) struct Folder {
+    staged: StagedFolder,
+    options: SynthOptions,
+    files: PixelFiles,
+    packs: bool,
+}
+
+impl Folder {
+    pub(super) fn begin(
+        out: &Path,
+        options: &SynthOptions,
+        existing: Existing,
+        files: PixelFiles,
+        packs: bool,
+    ) -> Result<Self> {
+        options.check()?;
+        let staged = StagedFolder::begin(out, existing, MARKER)?;
+        let pixels = match files {
+            PixelFiles::Arrays => "arrays",
+            PixelFiles::Images => "images",
+        };
+        for name in [pixels, "masks"] {
+            let path = staged.path().join(name);
+            std::fs::create_dir(&path).map_err(Error::io("create", path))?;
+        }
+        Ok(Self {
+            staged,
+            options: options.clone(),
+            files,
+            packs,
+        })
+    }
+
+    /// Begins a table in the folder.
+    pub(super) fn table(&mut self, name: &str, header: &[&str]) -> Result<Table> {
+        let path = self.staged.path().join(name);
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        let mut table = Table {
+            writer: csv::Writer::from_writer(file),
+            path,
+        };
+        table.row(header)?;
+        Ok(table)
+    }
+
+    /// Writes pixels `[channels, height, width]`.
+    pub(super) fn write_pixels(&self, id: &str, pixels: ArrayView3<'_, u8>) -> Result<()> {
+        match self.files {
+            PixelFiles::Arrays => {
+                let path = self.staged.path().join("arrays").join(format!("{id}.npy"));
+                write_atomic(&path, &npy(pixels))
+            }
+            PixelFiles::Images => {
+                for (channel, plane) in Channel::eraser().iter().zip(pixels.outer_iter()) {
+                    let name = format!("{id}_{channel}.png");
+                    let path = self.staged.path().join("images").join(name);
+                    write_png(&path, plane)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a mask as a picture of 0 and 255.
+    pub(super) fn write_mask(&self, id: &str, mask: ArrayView2<'_, bool>) -> Result<()> {
+        let path = self.staged.path().join("masks").join(format!("{id}.png"));
+        write_png(&path, mask.mapv(|m| if m { 255 } else { 0 }).view())
+    }
+
+    /// Writes `dataset.json` and puts the folder in its place.
+    pub(super) fn finish(self, seed: u64, count: u64) -> Result<()> {
+        let about = About {
+            layout: if self.packs { "packs" } else { "milan" },
+            channels: Channel::eraser(),
+            range: "byte",
+            size: if self.packs { [729, 969] } else { [SIZE, SIZE] },
+            files: self.files,
+            made_by: format!("goma synth {}", env!("CARGO_PKG_VERSION")),
+            seed,
+            count,
+            options: self.options,
+        };
+        let mut text =
+            serde_json::to_vec_pretty(&about).map_err(|e| Error::io("write", MARKER)(e.into()))?;
+        text.push(b'\n');
+        write_atomic(&self.staged.path().join(MARKER), &text)?;
+        self.staged.commit()
+    }
+}
+
+/// The content of `dataset.json`.
+#[derive(Serialize)]
+struct About {
+    layout: &'static str,
+    channels: Vec<Channel>,
+    /// Pixels are 0 to 255.
+    range: &'static str,
+    /// Height, width.
+    size: [usize; 2],
+    files: PixelFiles,
+    made_by: String,
+    seed: u64,
+    count: u64,
+    options: SynthOptions,
+}
+
+/// A CSV file being written, row by row.
+pub(super) struct Table {
+    writer: csv::Writer<File>,
+    path: PathBuf,
+}
+
+impl Table {
+    pub(super) fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> Result<()> {
+        self.writer
+            .write_record(cells)
+            .map_err(|e| Error::io("write", &self.path)(e.into()))
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.writer.flush().map_err(Error::io("write", &self.path))
+    }
+}
+
+/// A grey picture as PNG.
+fn write_png(path: &Path, plane: ArrayView2<'_, u8>) -> Result<()> {
+    use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+    use image::{ExtendedColorType, ImageEncoder};
+    let (height, width) = plane.dim();
+    let plane = plane.as_standard_layout();
+    let grey = plane.as_slice().expect("in standard layout");
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Sub)
+        .write_image(grey, width as u32, height as u32, ExtendedColorType::L8)
+        .map_err(|e| Error::io("write", path)(std::io::Error::other(e)))?;
+    write_atomic(path, &bytes)
+}
+
+/// `[channels, height, width]` as the bytes of a NumPy array height x width x
+/// channels: format version 1.0, the data on a boundary of 64 bytes.
+fn npy(pixels: ArrayView3<'_, u8>) -> Vec<u8> {
+    let (channels, height, width) = pixels.dim();
+    let mut header = format!(
+        "{{'descr': '|u1', 'fortran_order': False, 'shape': ({height}, {width}, {channels}), }}"
+    );
+    // Magic, version and length take 10 bytes, the closing newline 1.
+    let padding = 63 - (10 + header.len()) % 64;
+    header.push_str(&" ".repeat(padding));
+    header.push('\n');
+    let mut bytes = Vec::with_capacity(10 + header.len() + pixels.len());
+    bytes.extend_from_slice(b"\x93NUMPY\x01\x00");
+    bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(pixels.permuted_axes([1, 2, 0]).iter());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    #[test]
+    fn npy_header_ends_on_a_boundary_and_channels_come_last() {
+        let pixels = Array3::from_shape_fn((6, 310, 310), |(c, _, x)| (c * 10 + x % 10) as u8);
+        let bytes = npy(pixels.view());
+        let start = bytes.len() - 6 * 310 * 310;
+        assert_eq!(start % 64, 0);
+        assert_eq!(bytes[start - 1], b'\n');
+        assert_eq!(bytes[start..start + 8], [0, 10, 20, 30, 40, 50, 1, 11]);
+    }
+
+    #[test]
+    fn codes_put_the_printing_error_first() {
+        assert_eq!(codes(&Label::new("print")), ("1", "1_0"));
+        assert_eq!(codes(&Label::new("physical")), ("1", "0_1"));
+        assert_eq!(codes(&Label::new("both")), ("1", "1_1"));
+        assert_eq!(codes(&Label::good()), ("0", "0_0"));
+    }
+}
