@@ -5,7 +5,7 @@ use super::buffer::{Shared, filled, output, read, tensor_like, values, with_scra
 use super::grouped;
 use super::im2col::{Geometry, col2im, im2col};
 use super::matrix::{Matrix, multiply};
-use super::partial_sums::{PartialSums, Strip};
+use super::partial_sums::{Strip, partial_sums};
 #[cfg(target_arch = "x86_64")]
 use super::{direct, direct_weights};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
@@ -20,9 +20,26 @@ const STRIP: usize = 128 * 1024;
 #[cfg(target_arch = "x86_64")]
 const DIRECT_WINDOW: usize = 600;
 
+/// Fewer outputs an image leave most of a tile unused.
+#[cfg(target_arch = "x86_64")]
+const DIRECT_OUTPUTS: usize = 49;
+
 #[cfg(target_arch = "x86_64")]
 fn direct_pays(g: &Geometry) -> bool {
-    direct::is_available() && g.kernel > 1 && g.window() <= DIRECT_WINDOW
+    direct::is_available()
+        && g.kernel > 1
+        && g.window() <= DIRECT_WINDOW
+        && g.out_plane() >= DIRECT_OUTPUTS
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn direct_pays(_: &Geometry) -> bool {
+    false
+}
+
+/// Whether to take small images together; for training alone.
+fn is_grouped(g: &Geometry) -> bool {
+    !direct_pays(g) && grouped::pays(g)
 }
 
 /// Output rows of one strip.
@@ -88,19 +105,16 @@ fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry) -> Vec<f32>
 
 /// The gradient of the weights, `[filters, window]`.
 fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
-    if grouped::pays(g) {
-        return grouped::weight_gradient(x, dy, g);
-    }
     #[cfg(target_arch = "x86_64")]
     if direct_pays(g) {
         return direct_weights::weight_gradient(x, dy, g);
     }
-    let plane = g.out_plane();
-    PartialSums {
-        size: g.filters * g.window(),
-        strips: Strip::all(g, strip_rows(g)),
+    if grouped::pays(g) {
+        return grouped::weight_gradient(x, dy, g);
     }
-    .add_up(|strip, sum| {
+    let plane = g.out_plane();
+    let size = g.filters * g.window();
+    partial_sums(size, &Strip::all(g, strip_rows(g)), |strip, sum| {
         let &Strip { image, first, rows } = strip;
         let columns = rows * g.out_width();
         let start = image * g.filters * plane + first * g.out_width();
@@ -127,10 +141,11 @@ fn input_gradient(w: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
             padding: g.kernel - 1 - g.padding,
             ..*g
         };
-        if grouped::pays(&g) {
-            return grouped::forward(dy, &turned, &g);
-        }
-        return forward(dy, &turned, None, &g);
+        return if is_grouped(&g) {
+            grouped::forward(dy, &turned, &g)
+        } else {
+            forward(dy, &turned, None, &g)
+        };
     }
     if grouped::pays(g) {
         return grouped::strided_input_gradient(w, dy, g);
@@ -254,7 +269,7 @@ impl CustomOp2 for Conv2d {
         w_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
-        let y = if self.weight_needs_gradient && grouped::pays(&self.geometry) {
+        let y = if self.weight_needs_gradient && is_grouped(&self.geometry) {
             grouped::forward(x, w, &self.geometry)
         } else {
             forward(x, w, None, &self.geometry)

@@ -5,7 +5,7 @@
 
 use super::buffer::with_scratch;
 use super::im2col::Geometry;
-use super::partial_sums::{PartialSums, Strip};
+use super::partial_sums::{Strip, partial_sums};
 use super::shifted::Shifted;
 use super::simd::{Level, level};
 use super::vector::{Avx2, Avx512, Vector};
@@ -32,11 +32,8 @@ pub(super) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let layout = Shifted::new(*g, strip_rows(g));
     let image_size = g.channels * g.in_plane();
     let out_size = g.filters * g.out_plane();
-    PartialSums {
-        size: g.filters * g.window(),
-        strips: Strip::all(g, layout.rows),
-    }
-    .add_up(|strip, sum| {
+    let size = g.filters * g.window();
+    partial_sums(size, &Strip::all(g, layout.rows), |strip, sum| {
         let &Strip { image, first, rows } = strip;
         // Whole vectors for every instruction set.
         let len = layout.positions(rows).next_multiple_of(16);

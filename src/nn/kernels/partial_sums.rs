@@ -4,7 +4,7 @@
 use super::im2col::Geometry;
 use rayon::prelude::*;
 
-/// The strips are dealt to this many partial sums at most.
+/// Parts are dealt to this many partial sums at most.
 const SUMS: usize = 8;
 
 /// Partial sums may take this many values together (64 MiB) ...
@@ -37,35 +37,30 @@ impl Strip {
     }
 }
 
-/// A sum of `size` values over strips.
-pub(super) struct PartialSums {
-    pub size: usize,
-    pub strips: Vec<Strip>,
-}
-
-impl PartialSums {
-    /// Calls `add(strip, sum)` for every strip. Which strips share a sum
-    /// depends on the shapes alone; each sum is added up in the order of its
-    /// strips, then the sums in their order.
-    pub(super) fn add_up(self, add: impl Fn(&Strip, &mut [f32]) + Sync) -> Vec<f32> {
-        let sums = (VALUES / self.size).clamp(FEWEST, SUMS);
-        let share = self.strips.len().div_ceil(sums);
-        let partial: Vec<Vec<f32>> = self
-            .strips
-            .par_chunks(share)
-            .map(|strips| {
-                let mut sum = vec![0.0; self.size];
-                for strip in strips {
-                    add(strip, &mut sum);
-                }
-                sum
-            })
-            .collect();
-        let mut partial = partial.into_iter();
-        let mut total = partial.next().unwrap_or_default();
-        for sum in partial {
-            total.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
-        }
-        total
+/// The sum of `size` values over all parts of a work, `add(part, sum)` each.
+///
+/// Which parts share a partial sum depends on the shapes alone; each is added
+/// up in the order of its parts, then the partial sums in their order.
+pub(super) fn partial_sums<T: Sync>(
+    size: usize,
+    parts: &[T],
+    add: impl Fn(&T, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let sums = (VALUES / size).clamp(FEWEST, SUMS);
+    let partial: Vec<Vec<f32>> = parts
+        .par_chunks(parts.len().div_ceil(sums))
+        .map(|parts| {
+            let mut sum = vec![0.0; size];
+            for part in parts {
+                add(part, &mut sum);
+            }
+            sum
+        })
+        .collect();
+    let mut partial = partial.into_iter();
+    let mut total = partial.next().unwrap_or_default();
+    for sum in partial {
+        total.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
     }
+    total
 }

@@ -444,6 +444,21 @@ fn the_number_of_threads_changes_no_byte() {
 }
 
 #[test]
+fn an_image_gives_the_same_bytes_alone_and_in_a_batch() {
+    for (channels, kernel, stride) in [(8, 3, 1), (70, 3, 1), (70, 1, 1), (6, 7, 2), (70, 3, 2)] {
+        let x = random((5, channels, 20, 23), "x");
+        let w = random((9, channels, kernel, kernel), "w");
+        let convolve = |x: &Tensor| conv2d(x, &w, None, stride, kernel / 2).unwrap();
+        let together = convolve(&x);
+        for i in 0..5 {
+            let alone = convolve(&x.narrow(0, i, 1).unwrap());
+            let part = together.narrow(0, i, 1).unwrap();
+            assert_eq!(numbers(&alone), numbers(&part), "{channels} {kernel}");
+        }
+    }
+}
+
+#[test]
 fn relu_has_gradient_0_at_0_and_lets_nan_through() {
     let x = Tensor::new(&[-1_f32, 0.0, 2.0], &Device::Cpu).unwrap();
     let x = Var::from_tensor(&x).unwrap();
