@@ -128,7 +128,11 @@ pub fn score_histogram(
         .collect();
     let most = counts.iter().flatten().copied().max().unwrap_or(1).max(1);
     // The axis begins below 1, so that a single piece has a bar.
-    let (low, high) = (-0.3, (most as f64).log10().max(0.7) + 0.15);
+    let entries = (classes.len() + thresholds.len()) as f64;
+    let (low, high) = (
+        -0.3,
+        (most as f64).log10().max(0.7) * (1.0 + 0.08 * entries),
+    );
     svg("the score histogram", (760, 400), |area| {
         let mut chart = framed(area, "Scores by class", 0.0..1.0, low..high)?;
         chart
@@ -164,14 +168,20 @@ pub fn score_histogram(
                     Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled())
                 });
         }
-        for (name, at) in thresholds {
-            let line = vec![(*at, low), (*at, high)];
-            chart.draw_series(DashedLineSeries::new(line, 5, 4, INK.stroke_width(1)))?;
-            let text = format!("{name} {at:.3}");
-            let font = (FONT, 13).into_font().color(&INK);
-            chart.draw_series([Text::new(text, (*at + 0.008, high), font)])?;
+        for (i, (name, at)) in thresholds.iter().enumerate() {
+            let (on, off) = if i == 0 { (6, 3) } else { (2, 3) };
+            let style = INK.stroke_width(2);
+            chart
+                .draw_series(DashedLineSeries::new(
+                    [(*at, low), (*at, high)],
+                    on,
+                    off,
+                    style,
+                ))?
+                .label(format!("{name} from {at:.3}"))
+                .legend(move |(x, y)| PathElement::new([(x + 6, y - 6), (x + 6, y + 6)], style));
         }
-        labels(&mut chart, SeriesLabelPosition::UpperMiddle)
+        labels(&mut chart, SeriesLabelPosition::UpperRight)
     })
 }
 
