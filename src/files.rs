@@ -21,25 +21,67 @@ pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut std::io::BufWriter<&mut fs::File>) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".goma-")
-        .suffix(".part")
-        .tempfile_in(folder)
-        .map_err(Error::io("create", path))?;
+    let mut pending = Pending::create(path)?;
     {
-        let mut buffer = std::io::BufWriter::new(file.as_file_mut());
+        let mut buffer = std::io::BufWriter::new(pending.file());
         write(&mut buffer)
             .and_then(|()| buffer.flush())
             .map_err(Error::io("write", path))?;
     }
-    set_default_permissions(file.path())?;
-    file.persist(path)
-        .map_err(|e| Error::io("write", path)(e.error))?;
-    Ok(())
+    pending.finish()
+}
+
+/// An output file under way: a temporary file beside its place, taken there
+/// by [`Pending::finish`] and removed without it.
+#[derive(Debug)]
+pub struct Pending {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Pending {
+    /// Begins a file for `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".goma-")
+            .suffix(".part")
+            .tempfile_in(folder)
+            .map_err(Error::io("create", path))?;
+        Ok(Self {
+            file,
+            path: path.into(),
+        })
+    }
+
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut fs::File {
+        self.file.as_file_mut()
+    }
+
+    /// Where it will lie.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was at that place is then as it was.
+    pub fn finish(self) -> Result<()> {
+        set_default_permissions(self.file.path())?;
+        self.file
+            .persist(&self.path)
+            .map_err(|e| Error::io("write", self.path)(e.error))?;
+        Ok(())
+    }
 }
 
 /// Temporary files are private to their owner; results are not.

@@ -112,6 +112,7 @@ impl Dataset {
                     stored: declared.channels,
                     axis: declared.axis,
                     fallback: None,
+                    colour_as_stored: false,
                 };
                 let all: Vec<&Sample> = samples.iter().collect();
                 let (format, said) = survey::decide(&all, &known, options.limits())?;

@@ -117,13 +117,40 @@ impl Inputs {
             stored: declared.channels,
             axis: declared.axis,
             fallback: Some(expected.clone()),
+            colour_as_stored: false,
         };
+        self.decide(&known)
+    }
+
+    /// As [`Inputs::format`], with the channels the inputs have themselves:
+    /// for work without a model. A colour picture has three channels, even if
+    /// they are equal.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if none of the files looked at can be read.
+    pub fn own_format(&mut self) -> Result<PixelFormat> {
+        let declared = match self.declared.first() {
+            Some(first) if self.declared.iter().all(|d| d == first) => first.clone(),
+            _ => Declaration::default(),
+        };
+        let known = Known {
+            channels: None,
+            range: declared.range(),
+            stored: declared.channels,
+            axis: declared.axis,
+            fallback: None,
+            colour_as_stored: true,
+        };
+        self.decide(&known)
+    }
+
+    fn decide(&mut self, known: &Known) -> Result<PixelFormat> {
         let samples: Vec<&Sample> = self
             .entries
             .iter()
             .filter_map(|input| input.sample.as_ref().ok())
             .collect();
-        let (format, notes) = survey::decide(&samples, &known, self.limits)?;
+        let (format, notes) = survey::decide(&samples, known, self.limits)?;
         self.notes.extend(notes);
         Ok(format)
     }

@@ -38,6 +38,8 @@ pub(crate) struct Known {
     pub range: Option<PixelRange>,
     /// Stands where the files leave a question open.
     pub fallback: Option<PixelFormat>,
+    /// Colour pictures are colour even if their channels are equal.
+    pub colour_as_stored: bool,
 }
 
 /// What one file shows.
@@ -150,7 +152,11 @@ fn look(sample: &Sample, known: &Known, limits: Limits) -> Result<Vec<Facts>> {
 fn look_at(path: &Path, known: &Known, limits: Limits) -> Result<Facts> {
     let header = decode::read_header(path, limits)?;
     let needs_pixels = match header {
-        Header::Picture { channels: 3, .. } if known.channels.is_none() => true,
+        Header::Picture { channels: 3, .. }
+            if known.channels.is_none() && !known.colour_as_stored =>
+        {
+            true
+        }
         Header::Picture { dtype, .. } | Header::Array { dtype, .. } => {
             dtype != Dtype::U8 && known.range.is_none()
         }
@@ -177,7 +183,8 @@ fn look_at(path: &Path, known: &Known, limits: Limits) -> Result<Facts> {
         Decoded::Picture(picture) => {
             let shape = Shape::Picture {
                 channels: picture.channels,
-                coloured: picture.channels == 3 && !picture.is_grey(),
+                coloured: picture.channels == 3
+                    && (known.colour_as_stored || !picture.is_grey()),
             };
             (shape, picture.values)
         }

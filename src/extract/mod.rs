@@ -6,6 +6,7 @@
 //! Which of them a classifier takes is the [`InputMode`].
 
 mod backbone;
+pub mod choice;
 mod statistics;
 
 pub use backbone::{Backbone, BackboneInfo, IMAGENET_DEVIATION, IMAGENET_MEAN};

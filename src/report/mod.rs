@@ -58,6 +58,9 @@
 
 pub mod colour;
 pub mod digits;
+pub mod features;
+#[cfg(feature = "parquet")]
+mod features_parquet;
 #[cfg(test)]
 mod golden;
 pub mod heatmap;

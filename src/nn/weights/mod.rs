@@ -99,12 +99,14 @@ type Named = (BTreeMap<String, Weight>, BTreeMap<String, String>);
 fn read_safetensors(bytes: &[u8]) -> Result<Named, String> {
     let odd = |e: safetensors::SafeTensorError| format!("safetensors: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(odd)?;
-    let metadata = header
-        .metadata()
-        .iter()
-        .flatten()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
+    let mut metadata: BTreeMap<String, String> = BTreeMap::new();
+    for (key, value) in header.metadata().iter().flatten() {
+        // Ours is one entry that holds them all, see `to_safetensors`.
+        match (key.as_str(), serde_json::from_str(value)) {
+            ("goma", Ok::<BTreeMap<String, String>, _>(ours)) => metadata.extend(ours),
+            _ => drop(metadata.insert(key.clone(), value.clone())),
+        }
+    }
     let file = SafeTensors::deserialize(bytes).map_err(odd)?;
     let mut weights = BTreeMap::new();
     for (name, view) in file.iter() {
@@ -221,4 +223,50 @@ pub fn write_safetensors(
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
     crate::files::write_atomic(path, &to_safetensors(weights, precision, metadata)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, shape: &[usize], values: &[f32]) -> BTreeMap<String, Weight> {
+        let weight = Weight {
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        };
+        BTreeMap::from([(name.to_owned(), weight)])
+    }
+
+    #[test]
+    fn written_weights_come_back_with_their_notes() {
+        let weights = one("module.a", &[2, 2], &[0.5, -1.0, 65504.0, 0.0]);
+        let notes = BTreeMap::from([("made-by".to_owned(), "a test".to_owned())]);
+        for precision in [Precision::F16, Precision::F32] {
+            let bytes = to_safetensors(&weights, precision, &notes).unwrap();
+            let file = WeightFile::from_bytes(&bytes).unwrap();
+            assert_eq!(file.weights["a"], weights["module.a"]);
+            assert_eq!(file.metadata, notes);
+            assert_eq!(file.sha256, hex(&Sha256::digest(&bytes)));
+        }
+    }
+
+    #[test]
+    fn numbers_that_16_bits_cannot_hold_are_named() {
+        for bad in [65520.0, f32::NAN, f32::INFINITY] {
+            let weights = one("w", &[2], &[1.0, bad]);
+            let error = to_safetensors(&weights, Precision::F16, &BTreeMap::new()).unwrap_err();
+            assert!(matches!(error, Error::NotFinite { row: 1, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_neither_format_are_refused() {
+        for bytes in [&b""[..], b"PK", b"not weights at all", &[0; 64]] {
+            assert!(WeightFile::from_bytes(bytes).is_err());
+        }
+        // A header that claims to be longer than the file.
+        let mut bytes = u64::MAX.to_le_bytes().to_vec();
+        bytes.extend(b"{}");
+        assert!(WeightFile::from_bytes(&bytes).is_err());
+    }
 }

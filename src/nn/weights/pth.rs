@@ -19,7 +19,7 @@ const NESTS: [&str; 5] = [
 ];
 
 /// The low eight bytes of the number that legacy files begin with.
-const LEGACY_MAGIC: i64 = 0x6cfc_9c46_f920_6aa8;
+const LEGACY_MAGIC: i64 = 0xa86a_20f9_469c_fc6c_u64 as i64;
 
 /// Reads a checkpoint.
 ///
@@ -300,5 +300,71 @@ impl View<'_> {
             }
         }
         Ok(Weight { shape, values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(kind: &str) -> Vec<u8> {
+        let text = include_str!("../../../tests/reference/checkpoint.json");
+        let all: BTreeMap<String, String> = serde_json::from_str(text).unwrap();
+        let hex = all[kind].as_bytes();
+        let digit = |b: u8| (b as char).to_digit(16).unwrap() as u8;
+        hex.chunks_exact(2).map(|b| digit(b[0]) << 4 | digit(b[1])).collect()
+    }
+
+    fn expect_all(weights: &BTreeMap<String, Weight>, prefix: &str) {
+        let expect = |name: &str, shape: &[usize], values: &[f32]| {
+            let found = &weights[&format!("{prefix}{name}")];
+            assert_eq!((&found.shape[..], &found.values[..]), (shape, values), "{name}");
+        };
+        expect("grid", &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        expect("turned", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        expect("second_row", &[3], &[3.0, 4.0, 5.0]);
+        expect("half", &[2], &[0.5, -2.0]);
+        expect("brain", &[2], &[0.5, -2.0]);
+        expect("double", &[1], &[0.25]);
+        expect("count", &[], &[7.0]);
+        expect("parameter", &[1], &[1.5]);
+        assert_eq!(weights.len(), 8);
+    }
+
+    #[test]
+    fn tensors_of_every_kind_are_read_from_archives_and_legacy_files() {
+        expect_all(&read(&checkpoint("zip")).unwrap(), "");
+        expect_all(&read(&checkpoint("legacy")).unwrap(), "");
+        expect_all(&read(&checkpoint("wrapped")).unwrap(), "module.");
+    }
+
+    #[test]
+    fn a_pickled_model_is_refused_with_the_way_out() {
+        let reason = read(&checkpoint("whole_model")).unwrap_err();
+        assert!(reason.contains("state_dict"), "{reason}");
+    }
+
+    #[test]
+    fn every_cut_of_a_checkpoint_is_refused() {
+        for kind in ["zip", "legacy"] {
+            let bytes = checkpoint(kind);
+            for cut in 0..bytes.len() {
+                assert!(read(&bytes[..cut]).is_err(), "{kind} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_checkpoint_panics() {
+        for kind in ["zip", "legacy"] {
+            let bytes = checkpoint(kind);
+            for at in 0..bytes.len() {
+                for flip in [0x01, 0x80, 0xff] {
+                    let mut changed = bytes.clone();
+                    changed[at] ^= flip;
+                    let _ = read(&changed);
+                }
+            }
+        }
     }
 }
