@@ -260,6 +260,13 @@ impl<'a> TrainingSet<'a> {
         Ok((seen, self.with(kept)))
     }
 
+    /// The samples of this set that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let left = self.indices.iter().copied();
+        self.with(left.filter(|i| other.indices.binary_search(i).is_err()).collect())
+    }
+
     fn with(&self, indices: Vec<usize>) -> Self {
         Self {
             dataset: self.dataset,

@@ -116,6 +116,35 @@ impl ResNetConfig {
         8 * self.width * self.depth.expansion()
     }
 
+    /// Names and shapes of all parameters and running averages, without the
+    /// classifier.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let mut all = vec![("conv1.weight".to_owned(), vec![self.width, self.channels, 7, 7])];
+        push_norm(&mut all, "bn1", self.width);
+        let mut inputs = self.width;
+        for (stage, count) in self.depth.blocks().into_iter().enumerate() {
+            for block in 0..count {
+                let name = format!("layer{}.{block}", stage + 1);
+                let within = self.width << stage;
+                let stride = block_stride(stage, block);
+                for (i, c) in block_layout(self.depth, inputs, within, stride).iter().enumerate() {
+                    let shape = vec![c.filters, c.channels, c.kernel, c.kernel];
+                    all.push((format!("{name}.conv{}.weight", i + 1), shape));
+                    push_norm(&mut all, &format!("{name}.bn{}", i + 1), c.filters);
+                }
+                let outputs = within * self.depth.expansion();
+                if stride != 1 || inputs != outputs {
+                    let shape = vec![outputs, inputs, 1, 1];
+                    all.push((format!("{name}.downsample.0.weight"), shape));
+                    push_norm(&mut all, &format!("{name}.downsample.1"), outputs);
+                }
+                inputs = outputs;
+            }
+        }
+        all
+    }
+
     /// Finds out from weights what network they belong to: the depth from the
     /// blocks there are, width and input channels from the stem.
     ///
@@ -142,6 +171,43 @@ impl ResNetConfig {
             width: *width,
             channels: *channels,
         })
+    }
+}
+
+fn push_norm(all: &mut Vec<(String, Vec<usize>)>, name: &str, channels: usize) {
+    for part in ["weight", "bias", "running_mean", "running_var"] {
+        all.push((format!("{name}.{part}"), vec![channels]));
+    }
+}
+
+/// The first block of each stage but the first halves the picture.
+fn block_stride(stage: usize, block: usize) -> usize {
+    if stage > 0 && block == 0 { 2 } else { 1 }
+}
+
+/// The convolutions of a block's path.
+fn block_layout(depth: Depth, inputs: usize, within: usize, stride: usize) -> Vec<ConvShape> {
+    if depth.expansion() == 1 {
+        vec![
+            conv_shape(inputs, within, 3, stride),
+            conv_shape(within, within, 3, 1),
+        ]
+    } else {
+        vec![
+            conv_shape(inputs, within, 1, 1),
+            conv_shape(within, within, 3, stride),
+            conv_shape(within, within * depth.expansion(), 1, 1),
+        ]
+    }
+}
+
+fn conv_shape(channels: usize, filters: usize, kernel: usize, stride: usize) -> ConvShape {
+    ConvShape {
+        channels,
+        filters,
+        kernel,
+        stride,
+        padding: kernel / 2,
     }
 }
 
@@ -176,7 +242,7 @@ impl ResNet {
         if width == 0 || channels == 0 {
             return Err(Error::setting("width and channels", "0 given, at least 1 expected"));
         }
-        let conv1 = conv(&scope.pp("conv1"), channels, width, 7, 2)?;
+        let conv1 = conv(&scope.pp("conv1"), conv_shape(channels, width, 7, 2))?;
         let bn1 = BatchNorm2d::new(&scope.pp("bn1"), width)?;
         let mut stages = Vec::new();
         let mut inputs = width;
@@ -185,7 +251,7 @@ impl ResNet {
             let within = width << index;
             let mut stage = Vec::new();
             for block in 0..count {
-                let stride = if index > 0 && block == 0 { 2 } else { 1 };
+                let stride = block_stride(index, block);
                 stage.push(Block::new(&scope.pp(block), depth, inputs, within, stride)?);
                 inputs = within * depth.expansion();
             }
@@ -242,24 +308,15 @@ impl Block {
         stride: usize,
     ) -> Result<Self> {
         let outputs = within * depth.expansion();
-        // Channels in, channels out, kernel, stride of each convolution.
-        let layout: &[(usize, usize, usize, usize)] = if depth.expansion() == 1 {
-            &[(inputs, within, 3, stride), (within, within, 3, 1)]
-        } else {
-            &[
-                (inputs, within, 1, 1),
-                (within, within, 3, stride),
-                (within, outputs, 1, 1),
-            ]
-        };
         let mut path = Vec::new();
-        for (i, &(from, to, kernel, stride)) in layout.iter().enumerate() {
-            let convolution = conv(&scope.pp(format!("conv{}", i + 1)), from, to, kernel, stride)?;
-            path.push((convolution, BatchNorm2d::new(&scope.pp(format!("bn{}", i + 1)), to)?));
+        for (i, shape) in block_layout(depth, inputs, within, stride).into_iter().enumerate() {
+            let convolution = conv(&scope.pp(format!("conv{}", i + 1)), shape)?;
+            let norm = BatchNorm2d::new(&scope.pp(format!("bn{}", i + 1)), shape.filters)?;
+            path.push((convolution, norm));
         }
         let downsample = if stride != 1 || inputs != outputs {
             let scope = scope.pp("downsample");
-            let convolution = conv(&scope.pp(0), inputs, outputs, 1, stride)?;
+            let convolution = conv(&scope.pp(0), conv_shape(inputs, outputs, 1, stride))?;
             Some((convolution, BatchNorm2d::new(&scope.pp(1), outputs)?))
         } else {
             None
@@ -281,20 +338,7 @@ impl Block {
     }
 }
 
-fn conv(
-    scope: &ParamScope<'_>,
-    channels: usize,
-    filters: usize,
-    kernel: usize,
-    stride: usize,
-) -> Result<Conv2d> {
-    let shape = ConvShape {
-        channels,
-        filters,
-        kernel,
-        stride,
-        padding: kernel / 2,
-    };
+fn conv(scope: &ParamScope<'_>, shape: ConvShape) -> Result<Conv2d> {
     Conv2d::new(scope, shape, false, Init::KaimingNormalFanOut)
 }
 
@@ -403,15 +447,11 @@ mod tests {
     }
 
     fn made_up_network(depth: Depth, channels: usize) -> ResNet {
-        // Drawn once to learn the names and shapes, then filled.
-        let fresh = Parameters::new(Seed::new(0), &Device::Cpu);
-        let config = ResNetConfig::standard(depth, 3);
-        ResNet::new(&fresh.root(), &config).unwrap();
         let mut tensors = HashMap::new();
-        for (name, tensor) in fresh.tensors() {
+        for (name, shape) in ResNetConfig::standard(depth, 3).parameters() {
             let mut weight = Weight {
-                values: made_up_weight(&name, tensor.dims()),
-                shape: tensor.dims().to_vec(),
+                values: made_up_weight(&name, &shape),
+                shape,
             };
             if name == "conv1.weight" {
                 weight = widen_stem(&weight, channels).unwrap();
@@ -476,19 +516,29 @@ mod tests {
             width: 8,
             channels: 3,
         };
-        let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
-        ResNet::new(&parameters.root(), &config).unwrap();
-        let mut weights: BTreeMap<String, Weight> = parameters
-            .tensors()
+        let mut weights: BTreeMap<String, Weight> = config
+            .parameters()
             .into_iter()
-            .map(|(name, tensor)| {
-                let shape = tensor.dims().to_vec();
-                (name, Weight { shape, values: Vec::new() })
-            })
+            .map(|(name, shape)| (name, Weight { shape, values: Vec::new() }))
             .collect();
         assert_eq!(ResNetConfig::of_weights(&weights).unwrap(), config);
         weights.remove("layer3.1.conv1.weight");
         assert!(ResNetConfig::of_weights(&weights).is_err());
+    }
+
+    #[test]
+    fn the_list_of_parameters_is_what_the_network_asks_for() {
+        for depth in [Depth::Resnet34, Depth::Resnet50] {
+            let config = ResNetConfig { depth, width: 2, channels: 4 };
+            let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
+            ResNet::new(&parameters.root(), &config).unwrap();
+            let asked = parameters.tensors().into_iter();
+            let mut asked: Vec<_> = asked.map(|(n, t)| (n, t.dims().to_vec())).collect();
+            let mut listed = config.parameters();
+            asked.sort();
+            listed.sort();
+            assert_eq!(asked, listed);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Defect, SIZE, SynthOptions, piece};
 use crate::data::annotation::Label;
+use crate::data::npy;
 use crate::data::sample::Channel;
 use crate::error::{Error, Result};
 use crate::files::{Existing, StagedFolder, write_atomic};
@@ -243,7 +244,7 @@ impl Folder {
         match self.files {
             PixelFiles::Arrays => {
                 let path = self.staged.path().join("arrays").join(format!("{id}.npy"));
-                write_atomic(&path, &npy(pixels))
+                npy::write_array(&path, pixels.permuted_axes([1, 2, 0]))
             }
             PixelFiles::Images => {
                 for (channel, plane) in Channel::eraser().iter().zip(pixels.outer_iter()) {
@@ -265,8 +266,9 @@ impl Folder {
     /// Writes `dataset.json` and puts the folder in its place.
     pub(super) fn finish(self, seed: u64, count: u64) -> Result<()> {
         let about = About {
-            layout: if self.packs { "packs" } else { "milan" },
+            layout: (!self.packs).then_some("milan"),
             channels: Channel::eraser(),
+            axis: (self.files == PixelFiles::Arrays).then_some("channels_last"),
             range: "byte",
             size: if self.packs { [729, 969] } else { [SIZE, SIZE] },
             files: self.files,
@@ -286,8 +288,13 @@ impl Folder {
 /// The content of `dataset.json`.
 #[derive(Serialize)]
 struct About {
-    layout: &'static str,
+    /// Left out for packs, which are no layout of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<&'static str>,
     channels: Vec<Channel>,
+    /// How arrays lie; left out for pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    axis: Option<&'static str>,
     /// Pixels are 0 to 255.
     range: &'static str,
     /// Height, width.
@@ -331,39 +338,9 @@ fn write_png(path: &Path, plane: ArrayView2<'_, u8>) -> Result<()> {
     write_atomic(path, &bytes)
 }
 
-/// `[channels, height, width]` as the bytes of a NumPy array height x width x
-/// channels: format version 1.0, the data on a boundary of 64 bytes.
-fn npy(pixels: ArrayView3<'_, u8>) -> Vec<u8> {
-    let (channels, height, width) = pixels.dim();
-    let mut header = format!(
-        "{{'descr': '|u1', 'fortran_order': False, 'shape': ({height}, {width}, {channels}), }}"
-    );
-    // Magic, version and length take 10 bytes, the closing newline 1.
-    let padding = 63 - (10 + header.len()) % 64;
-    header.push_str(&" ".repeat(padding));
-    header.push('\n');
-    let mut bytes = Vec::with_capacity(10 + header.len() + pixels.len());
-    bytes.extend_from_slice(b"\x93NUMPY\x01\x00");
-    bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.extend(pixels.permuted_axes([1, 2, 0]).iter());
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array3;
-
-    #[test]
-    fn npy_header_ends_on_a_boundary_and_channels_come_last() {
-        let pixels = Array3::from_shape_fn((6, 310, 310), |(c, _, x)| (c * 10 + x % 10) as u8);
-        let bytes = npy(pixels.view());
-        let start = bytes.len() - 6 * 310 * 310;
-        assert_eq!(start % 64, 0);
-        assert_eq!(bytes[start - 1], b'\n');
-        assert_eq!(bytes[start..start + 8], [0, 10, 20, 30, 40, 50, 1, 11]);
-    }
 
     #[test]
     fn codes_put_the_printing_error_first() {

@@ -1,6 +1,7 @@
 //! Tests of whole pieces and folders.
 
 use super::*;
+use crate::data::reader::ImageReader;
 use crate::files::Existing;
 use crate::progress::Silent;
 use std::path::{Path, PathBuf};
@@ -178,6 +179,32 @@ fn an_existing_data_set_is_replaced_only_by_force() {
     let pictures = std::fs::read_dir(out.join("images")).unwrap().count();
     assert_eq!(pictures, 6);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_data_set_is_read_back_with_its_labels_groups_masks_and_pixels() {
+    use crate::data::dataset::{Dataset, OpenOptions};
+    let dir = tempfile::tempdir().unwrap();
+    let noisy = SynthOptions {
+        label_noise: 0.5,
+        ..SynthOptions::default()
+    };
+    for (name, files) in [("a", PixelFiles::Arrays), ("i", PixelFiles::Images)] {
+        let out = dir.path().join(name);
+        write_dataset(&out, &noisy, 2, 17, files, Existing::Refuse, &Silent).unwrap();
+        let dataset = Dataset::open(&out, &OpenOptions::default()).unwrap();
+        assert_eq!(dataset.samples.len(), 17);
+        let reader = ImageReader::new(dataset.format.clone(), OpenOptions::default().limits());
+        for (index, sample) in dataset.samples.iter().enumerate() {
+            let made = piece(&noisy, Seed::new(2), index as u64);
+            assert_eq!(sample.id.as_str(), made.id);
+            assert_eq!(sample.group.as_deref(), Some(made.group.as_str()));
+            assert_eq!(sample.label(), Some(made.noisy_label.name()));
+            assert_eq!(sample.mask.is_some(), !made.label.is_good());
+            let image = reader.read(sample).unwrap();
+            assert_eq!(image.pixels(), &made.pixels.mapv(|v| f32::from(v) / 255.0));
+        }
+    }
 }
 
 #[test]

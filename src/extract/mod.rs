@@ -1,0 +1,276 @@
+//! Features: what the classifier sees of a piece.
+//!
+//! Image and anomaly map each pass through a pretrained ResNet
+//! ([`Backbone`]), whose average-pooled outputs are columns `image.0000` and
+//! `map.0000` ...; plain [`statistics`] of the map are columns `stat.max` ...
+//! Which of them a classifier takes is the [`InputMode`].
+
+mod backbone;
+mod statistics;
+
+pub use backbone::{Backbone, BackboneInfo, IMAGENET_DEVIATION, IMAGENET_MEAN};
+pub use statistics::map_statistics;
+
+use crate::data::anomaly_map::AnomalyMap;
+use crate::data::feature_table::FeatureTable;
+use crate::data::image::Image;
+use crate::data::sample::SampleId;
+use crate::error::{Error, Result};
+use crate::nn::weights::WeightFile;
+use candle_core::Device;
+use ndarray::{Array2, Array3, Axis, concatenate};
+use serde::{Deserialize, Serialize};
+
+/// What the classifier sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum InputMode {
+    /// The image's features.
+    #[serde(rename = "image")]
+    Image,
+    /// The map's features and statistics.
+    #[serde(rename = "map")]
+    Map,
+    /// All of them.
+    #[default]
+    #[serde(rename = "image+map")]
+    ImageAndMap,
+}
+
+impl InputMode {
+    /// All modes.
+    pub const ALL: [Self; 3] = [Self::Image, Self::Map, Self::ImageAndMap];
+
+    /// `image`, `map` or `image+map`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Map => "map",
+            Self::ImageAndMap => "image+map",
+        }
+    }
+
+    /// The mode of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| m.name() == name)
+    }
+
+    /// Whether it needs the image's features.
+    #[must_use]
+    pub fn has_image(self) -> bool {
+        self != Self::Map
+    }
+
+    /// Whether it needs the map's features.
+    #[must_use]
+    pub fn has_map(self) -> bool {
+        self != Self::Image
+    }
+
+    /// Whether a column of this name belongs to it.
+    #[must_use]
+    pub fn takes(self, column: &str) -> bool {
+        match column.split_once('.') {
+            Some(("image", _)) => self.has_image(),
+            Some(("map" | "stat", _)) => self.has_map(),
+            _ => false,
+        }
+    }
+
+    /// The columns of `table` that belong to it.
+    #[must_use]
+    pub fn of(self, table: &FeatureTable) -> FeatureTable {
+        let columns = table.columns().iter().enumerate();
+        let taken: Vec<usize> = columns
+            .filter(|(_, name)| self.takes(name))
+            .map(|(i, _)| i)
+            .collect();
+        table.take_columns(&taken)
+    }
+}
+
+impl std::fmt::Display for InputMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How features are made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeatureOptions {
+    /// Pictures and maps are resized to this many pixels a side.
+    pub size: usize,
+    /// What is extracted.
+    pub input: InputMode,
+}
+
+impl Default for FeatureOptions {
+    fn default() -> Self {
+        Self {
+            size: 224,
+            input: InputMode::ImageAndMap,
+        }
+    }
+}
+
+/// Makes feature rows of images and their maps.
+#[derive(Debug, Clone)]
+pub struct Extractor {
+    options: FeatureOptions,
+    info: BackboneInfo,
+    image: Option<Backbone>,
+    map: Option<Backbone>,
+}
+
+impl Extractor {
+    /// An extractor for images of `channels` channels, both passes with the
+    /// backbone `name` of `weights`. The map passes as a one-channel picture.
+    ///
+    /// # Errors
+    /// As for [`Backbone::new`]; [`Error::Setting`] if the size is below 32.
+    pub fn new(
+        options: FeatureOptions,
+        name: &str,
+        weights: &WeightFile,
+        channels: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        if options.size < 32 {
+            let reason = format!("{} found, at least 32 expected", options.size);
+            return Err(Error::setting("size", reason));
+        }
+        let backbone = |wanted: bool, channels| {
+            wanted
+                .then(|| Backbone::new(name, weights, channels, device))
+                .transpose()
+        };
+        let image = backbone(options.input.has_image(), channels)?;
+        let map = backbone(options.input.has_map(), 1)?;
+        let info = match image.as_ref().or(map.as_ref()) {
+            Some(backbone) => backbone.info().clone(),
+            None => unreachable!("every mode has an image or a map"),
+        };
+        Ok(Self {
+            options,
+            info,
+            image,
+            map,
+        })
+    }
+
+    /// As resolved.
+    #[must_use]
+    pub fn options(&self) -> &FeatureOptions {
+        &self.options
+    }
+
+    /// Which backbone it uses, for bundles and reports.
+    #[must_use]
+    pub fn backbone(&self) -> &BackboneInfo {
+        &self.info
+    }
+
+    /// Names of the columns, in order.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        let numbered = |prefix: &'static str, backbone: &Option<Backbone>| {
+            let count = backbone.as_ref().map_or(0, |b| b.info().features);
+            (0..count).map(move |i| format!("{prefix}.{i:04}"))
+        };
+        let mut columns: Vec<String> = numbered("image", &self.image).collect();
+        columns.extend(numbered("map", &self.map));
+        if self.map.is_some() {
+            columns.extend(statistics::NAMES.iter().map(|name| format!("stat.{name}")));
+        }
+        columns
+    }
+
+    /// Feature rows `[n, columns]` of images and the maps that belong to them;
+    /// the same numbers for a piece alone and among others. What the mode does
+    /// not take may be empty.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if an image has other channels than the backbone, or
+    /// there are not as many maps as images.
+    pub fn rows(&self, images: &[Image], maps: &[AnomalyMap]) -> Result<Array2<f64>> {
+        let mut blocks = Vec::new();
+        if let Some(backbone) = &self.image {
+            blocks.push(backbone.features(images, self.options.size)?);
+        }
+        if let Some(backbone) = &self.map {
+            if self.image.is_some() && images.len() != maps.len() {
+                return Err(Error::shape("anomaly maps", maps.len(), images.len()));
+            }
+            let pictures = maps.iter().map(as_picture).collect::<Result<Vec<_>>>()?;
+            blocks.push(backbone.features(&pictures, self.options.size)?);
+            let mut statistics = Array2::zeros((maps.len(), statistics::NAMES.len()));
+            for (mut row, map) in statistics.outer_iter_mut().zip(maps) {
+                row.assign(&ndarray::aview1(&map_statistics(map)));
+            }
+            blocks.push(statistics);
+        }
+        let views: Vec<_> = blocks.iter().map(Array2::view).collect();
+        concatenate(Axis(1), &views)
+            .map_err(|e| Error::data(format!("feature blocks do not fit together: {e}")))
+    }
+
+    /// As [`Extractor::rows`], as a table.
+    ///
+    /// # Errors
+    /// As for [`Extractor::rows`]; [`Error::Shape`] if there are not as many ids.
+    pub fn table(
+        &self,
+        ids: Vec<SampleId>,
+        images: &[Image],
+        maps: &[AnomalyMap],
+    ) -> Result<FeatureTable> {
+        FeatureTable::new(ids, self.columns(), self.rows(images, maps)?)
+    }
+}
+
+/// A map as a one-channel picture.
+fn as_picture(map: &AnomalyMap) -> Result<Image> {
+    let (height, width) = map.values().dim();
+    let values = map.values().iter().copied().collect();
+    let pixels = Array3::from_shape_vec((1, height, width), values)
+        .map_err(|e| Error::data(e.to_string()))?;
+    Image::new(pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::backbone::tests::tiny_weights;
+
+    #[test]
+    fn a_row_holds_image_map_and_statistics_under_their_names() {
+        let options = FeatureOptions {
+            size: 32,
+            input: InputMode::ImageAndMap,
+        };
+        let weights = tiny_weights();
+        let extractor = Extractor::new(options, "tiny", &weights, 6, &Device::Cpu).unwrap();
+        let image = Image::new(Array3::from_elem((6, 40, 40), 0.3)).unwrap();
+        let map = AnomalyMap::new(Array2::from_elem((20, 20), 0.1)).unwrap();
+        let ids = vec![SampleId::new("a")];
+        let table = extractor.table(ids, &[image], &[map]).unwrap();
+        assert_eq!(table.columns()[0], "image.0000");
+        assert_eq!(table.columns()[16], "map.0000");
+        assert_eq!(table.columns()[32], "stat.max");
+        let counts = InputMode::ALL.map(|mode| mode.of(&table).columns().len());
+        let all = table.columns().len();
+        assert_eq!(counts, [16, all - 16, all]);
+        assert!((table.values()[[0, 32]] - 0.1).abs() < 1e-7);
+    }
+
+    #[test]
+    fn modes_go_by_the_names_of_the_contract() {
+        for mode in InputMode::ALL {
+            let text = serde_json::to_string(&mode).unwrap();
+            assert_eq!(text, format!("\"{}\"", mode.name()));
+            assert_eq!(InputMode::named(mode.name()), Some(mode));
+        }
+    }
+}
