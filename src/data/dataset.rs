@@ -183,7 +183,7 @@ pub(crate) fn catalogue(
         Layout::Folders => layout::folders::read(path),
         Layout::Mvtec => layout::mvtec::read(path),
         Layout::Manifest => layout::manifest::read(path, wanted),
-        Layout::Loose => layout::loose::read(path, wanted),
+        Layout::Loose => layout::loose::read(path, wanted.or(declared.channels.as_deref())),
     }?;
     Ok((layout, declared, catalogue))
 }

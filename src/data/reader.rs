@@ -232,7 +232,7 @@ impl ImageReader {
     fn scale(&self, path: &Path, block: &Block, channel: usize, out: &mut [f32]) -> Result<()> {
         let white = self.format.range.white(block.values.dtype());
         let outside = match &block.values {
-            Values::U8(v) => scale(block.channel(v, channel), white, out),
+            Values::U8(v) => scale_bytes(block.channel(v, channel), white, out),
             Values::U16(v) => scale(block.channel(v, channel), white, out),
             Values::F32(v) => scale(block.channel(v, channel), white, out),
             Values::F64(v) => scale(block.channel(v, channel), white, out),
@@ -285,6 +285,18 @@ fn scale<T: Into<f64>>(
             return Some(value);
         }
         *out = share.clamp(0.0, 1.0) as f32;
+    }
+    None
+}
+
+/// As [`scale`], each of the 256 quotients taken once.
+fn scale_bytes(values: impl Iterator<Item = u8>, white: f64, out: &mut [f32]) -> Option<f64> {
+    if white < 255.0 {
+        return scale(values, white, out);
+    }
+    let quotients: [f32; 256] = std::array::from_fn(|v| (v as f64 / white) as f32);
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = quotients[usize::from(value)];
     }
     None
 }
