@@ -28,7 +28,12 @@ fn bench(c: &mut Criterion) {
         b.iter(|| {
             index += 1;
             let seed = Seed::new(0).derive("bench", index);
-            black_box(simulate(good[0].view(), &source, &SimulationOptions::default(), seed))
+            black_box(simulate(
+                good[0].view(),
+                &source,
+                &SimulationOptions::default(),
+                seed,
+            ))
         });
     });
     // Training steps differ from the optimiser's set-up by far: ten steps a run.
@@ -37,14 +42,25 @@ fn bench(c: &mut Criterion) {
         ..DraemOptions::default()
     };
     let fit = || {
-        train::fit(&good, &source, &options, Seed::new(0), &Device::Cpu, None, &Silent)
-            .expect("the images fit the options")
+        train::fit(
+            &good,
+            &source,
+            &options,
+            Seed::new(0),
+            &Device::Cpu,
+            None,
+            &Silent,
+        )
+        .expect("the images fit the options")
     };
     let mut group = c.benchmark_group("fast");
     group.sample_size(10);
     group.bench_function("10 training steps of 8", |b| b.iter(|| black_box(fit())));
     let (draem, _) = fit();
-    let images: Vec<Image> = good.iter().map(|p| Image::new(p.clone()).expect("finite")).collect();
+    let images: Vec<Image> = good
+        .iter()
+        .map(|p| Image::new(p.clone()).expect("finite"))
+        .collect();
     group.bench_function("maps of 8 pieces", |b| {
         b.iter(|| black_box(draem.draw(&images).expect("same channels")));
     });

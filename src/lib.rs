@@ -6,6 +6,7 @@
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
 //! trained pipeline as a folder, [`report`] shows what was found.
 
+pub mod bundled;
 pub mod classifier;
 pub mod data;
 pub mod decision;
@@ -21,8 +22,9 @@ pub mod progress;
 pub mod random;
 pub mod report;
 pub mod selection;
-//SETTINGS pub mod settings;
+pub mod settings;
 pub mod store;
+pub mod stream;
 pub mod synth;
 
 pub use error::{Error, Result};

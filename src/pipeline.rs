@@ -1,1 +1,156 @@
-//! See the tour in the crate's front page.
+//! THE STORY: fit a pipeline on labelled pieces, then inspect new ones.
+//!
+//! An image goes through the anomaly model; image and map give features, of
+//! which a selection is kept; a classifier turns them into probabilities, and
+//! a rule into a decision. [`fit`] trains all of that on a data set.
+
+pub mod evaluate;
+pub mod fit;
+pub mod rows;
+
+use crate::classifier::Classifier;
+use crate::data::anomaly_map::AnomalyMap;
+use crate::data::format::PixelFormat;
+use crate::data::image::Image;
+use crate::data::prediction::{Decision, Prediction};
+use crate::data::sample::SampleId;
+use crate::decision::Rule;
+use crate::draem::Draem;
+use crate::error::Result;
+use crate::extract::Extractor;
+use crate::nn::weights::WeightFile;
+use crate::report::colour::ColourScale;
+use crate::selection::Selection;
+use crate::settings::Settings;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A backbone's weights as their file holds them, so that a bundle carries
+/// them unchanged.
+#[derive(Debug, Clone)]
+pub struct BackboneFile {
+    /// As `--backbone` names it.
+    pub name: String,
+    /// The file.
+    pub bytes: Arc<[u8]>,
+    /// What it holds.
+    pub weights: WeightFile,
+}
+
+impl BackboneFile {
+    /// Takes a weight file's bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Malformed`] for `origin` if they are no weights.
+    pub fn new(name: &str, bytes: Vec<u8>, origin: &Path) -> Result<Self> {
+        let weights = WeightFile::from_bytes(&bytes)
+            .map_err(|reason| crate::Error::malformed(origin, reason))?;
+        Ok(Self {
+            name: name.to_string(),
+            bytes: bytes.into(),
+            weights,
+        })
+    }
+}
+
+/// Features, selection and classifier of a hybrid model.
+#[derive(Debug)]
+pub struct Hybrid {
+    /// The weights that the extractor was made of.
+    pub backbone: BackboneFile,
+    /// Backbone and statistics.
+    pub extractor: Extractor,
+    /// Which features are kept.
+    pub selection: Selection,
+    /// What turns them into probabilities.
+    pub classifier: Classifier,
+}
+
+/// What a trained pipeline remembers of its training.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Training {
+    /// Name of the bundle.
+    pub name: String,
+    /// The data, in words.
+    pub data: String,
+    /// The seed.
+    pub seed: u64,
+    /// Pieces the anomaly model saw, all good.
+    pub anomaly_pieces: usize,
+    /// Pieces classifier and threshold were fitted on.
+    pub fitted_pieces: usize,
+    /// Pieces held out.
+    pub test_pieces: usize,
+    /// What classifier and threshold were fitted on, in a sentence.
+    pub maps: String,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Everything that inspects a piece.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The channels it needs and how their files are read.
+    pub format: PixelFormat,
+    /// Class names: `good` first.
+    pub classes: Arc<[String]>,
+    /// Draws the anomaly map.
+    pub draem: Draem,
+    /// What decides; without it the map's score does.
+    pub hybrid: Option<Hybrid>,
+    /// From number to decision.
+    pub rule: Rule,
+    /// What the heatmaps' colours mean, on every piece alike.
+    pub scale: ColourScale,
+    /// Where it comes from.
+    pub training: Training,
+    /// What it was trained with.
+    pub settings: Settings,
+}
+
+/// What was found out about one piece.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// Probability of a defect for each pixel.
+    pub map: AnomalyMap,
+    /// The map's image score.
+    pub anomaly_score: f64,
+    /// Probability of each class, where there is a classifier.
+    pub prediction: Option<Prediction>,
+    /// What is done with the piece.
+    pub decision: Decision,
+}
+
+impl Pipeline {
+    /// Inspects a batch; what is found of a piece does not depend on the others.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] if an image has other channels.
+    pub fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>> {
+        let maps: Vec<AnomalyMap> = self.draem.draw(images)?.into_iter().map(|d| d.map).collect();
+        let predictions = match &self.hybrid {
+            None => vec![None; images.len()],
+            Some(hybrid) => {
+                let features = hybrid.extractor.table(ids.to_vec(), images, &maps)?;
+                let kept = hybrid.selection.apply(&features)?;
+                hybrid.classifier.predict(&kept)?.into_iter().map(Some).collect()
+            }
+        };
+        Ok(maps
+            .into_iter()
+            .zip(predictions)
+            .map(|(map, prediction)| {
+                let anomaly_score = map.image_score();
+                let score = prediction.as_ref().map_or(anomaly_score, Prediction::p_defect);
+                Inspection {
+                    decision: self.rule.decide(score),
+                    map,
+                    anomaly_score,
+                    prediction,
+                }
+            })
+            .collect())
+    }
+}

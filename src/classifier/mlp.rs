@@ -1,8 +1,11 @@
 //! The paper's multi-layer perceptron: 512 and 100 hidden units, ReLU, softmax.
 //!
 //! Trained with candle by cross-entropy and Adam; dropout and a decay of the
-//! weights, since there are hundreds of samples, not thousands. Predicts
-//! without candle, each row by itself: a product of matrices would round a row
+//! weights, since there are hundreds of samples, not thousands. (The paper
+//! names neither epochs nor decay. On six small problems of 200 to 1,000 rows
+//! the defaults had a mean ROC AUC of 0.799; 60 epochs with little of both
+//! 0.784, a support vector machine 0.788, a forest 0.793.) Predicts without
+//! candle, each row by itself: a product of matrices would round a row
 //! differently with the number of rows beside it.
 //!
 //! # References
@@ -42,11 +45,11 @@ impl Default for MlpOptions {
     fn default() -> Self {
         Self {
             hidden: [512, 100],
-            epochs: 60,
+            epochs: 30,
             batch: 32,
             learning_rate: 1e-3,
-            weight_decay: 1e-4,
-            dropout: 0.3,
+            weight_decay: 1e-2,
+            dropout: 0.5,
         }
     }
 }

@@ -360,4 +360,6 @@ fn class_indices(
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

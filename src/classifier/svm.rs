@@ -330,3 +330,25 @@ impl Svm {
         })
     }
 }
+
+/// Decision values of rows `z` by a machine on all rows of `x`.
+#[cfg(test)]
+pub(super) fn decision_values(
+    options: &SvmOptions,
+    balance: Balance,
+    x: &Array2<f64>,
+    positive: &[bool],
+    z: &Array2<f64>,
+) -> Vec<f64> {
+    let solver = Solver {
+        options: *options,
+        gamma: scale_gamma(x),
+        balance,
+        seed: Seed::new(0),
+    };
+    let rows: Vec<usize> = (0..positive.len()).collect();
+    let machine = solver.solve(x, positive, &rows, 0).unwrap();
+    (0..z.nrows())
+        .map(|i| machine.decision(row(z, i), solver.gamma))
+        .collect()
+}

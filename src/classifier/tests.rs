@@ -64,7 +64,7 @@ fn every_learner_tells_two_clouds_apart_on_rows_it_has_not_seen() {
             let scores: Vec<f64> = predictions.iter().map(Prediction::p_defect).collect();
             let auc = roc_auc(&scores, &defect).unwrap();
             // The best possible is Φ(1.8/√2) = 0.898.
-            assert!(auc > 0.84, "{} {balance:?}: {auc}", options.name());
+            assert!(auc > 0.83, "{} {balance:?}: {auc}", options.name());
         }
     }
 }

@@ -1,15 +1,169 @@
-//! `goma evaluate`
+//! `goma evaluate`: every measure of a set of predictions.
 
+mod predictions;
+mod text;
+
+use super::data::DataArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
-use goma::Result;
+use goma::data::dataset::Dataset;
+use goma::data::reader::ImageReader;
+use goma::data::sample::Sample;
+use goma::metrics::report::{Labelled, ReportOptions};
+use goma::metrics::{BootstrapOptions, Report};
+use goma::random::Seed;
+use goma::{Error, Result, pipeline, store};
+use std::path::{Path, PathBuf};
 
 /// Measure a bundle, or anybody's predictions, on labelled data
 #[derive(Debug, Args)]
-pub struct EvaluateArgs {}
+#[command(after_help = "\
+Examples:
+  goma evaluate models/line3 erasers-of-march
+  goma evaluate --predictions scores.csv --bootstrap 1000
+
+A bundle is judged at its own threshold unless --threshold says otherwise, and its
+maps against the masks, where the data have any.
+
+The table has the columns id, label and score, or id, label and a probability
+p_CLASS for each class; a column group keeps pieces together in intervals. A label
+is good (or 0) for a piece without defect; any other (or 1) is a defect. Scores rise
+with the likelihood of a defect.
+
+The measures roc_auc, auc_pr, f1, precision, recall, specificity ask \"defect or
+not\": of the score, or of 1 - p_good. With three classes or more, confusion,
+accuracy, kappa and per_class ask \"which\": of the most probable class. A measure
+that the data do not define (no defect among them, say) is null, with a note.
+Rows without a label are left out and counted; a score that is no number, an id
+that occurs twice, or a label without its column is an error that names the row.")]
+pub struct EvaluateArgs {
+    /// Folder of the trained bundle
+    #[arg(value_name = "BUNDLE", requires = "data", conflicts_with = "predictions")]
+    bundle: Option<PathBuf>,
+    /// The labelled data set
+    #[arg(value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// A table of predictions: id,label,score or id,label,p_CLASS...
+    #[arg(long, value_name = "FILE.csv")]
+    predictions: Option<PathBuf>,
+    /// The column to take as score (default: score, else what p_ columns say)
+    #[arg(long, value_name = "COLUMN", requires = "predictions")]
+    score: Option<String>,
+    /// Judge at this threshold (default: that of the best F1 on these data)
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Add 95% intervals from N bootstrap draws of the groups
+    #[arg(long, value_name = "N")]
+    bootstrap: Option<usize>,
+    #[command(flatten)]
+    reading: DataArgs,
+}
 
 /// Runs the command.
-pub fn run(_args: &EvaluateArgs, _common: &Common, _terminal: &Terminal) -> Result<Outcome> {
-    Ok(Outcome::Done)
+pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
+    if let (Some(bundle), Some(data)) = (&args.bundle, &args.data) {
+        return of_bundle(bundle, data, args, common, terminal);
+    }
+    let Some(path) = &args.predictions else {
+        return Err(Error::setting("BUNDLE", "none given").help(
+            "name a bundle and data (goma evaluate BUNDLE DATA), or a table \
+             (goma evaluate --predictions FILE.csv)",
+        ));
+    };
+    let read = predictions::read(path, args.score.as_deref())?;
+    let mut report = measure(&read.labelled, args, common)?;
+    report.notes.extend(read.notes);
+    print(&report, common, terminal)?;
+    Ok(match read.unreadable {
+        0 => Outcome::Done,
+        n => Outcome::Unreadable(n),
+    })
+}
+
+/// All measures, as the flags ask for them.
+fn measure(data: &Labelled, args: &EvaluateArgs, common: &Common) -> Result<Report> {
+    if let Some(t) = args.threshold.filter(|t| !t.is_finite()) {
+        return Err(Error::setting(
+            "threshold",
+            format!("{t} given, a number expected"),
+        ));
+    }
+    Report::new(data, &options(args), Seed::new(common.seed).derive("evaluate", 0))
+}
+
+fn options(args: &EvaluateArgs) -> ReportOptions {
+    ReportOptions {
+        threshold: args.threshold,
+        bootstrap: args.bootstrap.map(|resamples| BootstrapOptions {
+            resamples,
+            ..BootstrapOptions::default()
+        }),
+    }
+}
+
+/// Scores labelled data with a bundle and measures both verdicts and maps.
+fn of_bundle(
+    bundle: &Path,
+    data: &Path,
+    args: &EvaluateArgs,
+    common: &Common,
+    terminal: &Terminal,
+) -> Result<Outcome> {
+    let bundle = store::open(bundle, &super::device(common)?)?;
+    let pipeline = &bundle.pipeline;
+    let mut reading = args.reading.options();
+    reading.classes = pipeline.settings.classes;
+    if reading.channels.is_none() {
+        reading.channels = Some(pipeline.format.channels.clone());
+    }
+    let dataset = Dataset::open(data, &reading)?;
+    let samples: Vec<&Sample> =
+        dataset.labelled().into_iter().map(|i| &dataset.samples[i]).collect();
+    if samples.is_empty() {
+        return Err(Error::data(format!("{} holds no labelled piece", data.display())));
+    }
+    let reader = ImageReader::new(dataset.format.clone(), reading.limits());
+    let seed = Seed::new(common.seed).derive("evaluate", 0);
+    let (mut report, pixels, unreadable) =
+        pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
+    report.notes.extend(
+        unreadable.iter().map(|u| format!("left out {}: {}", u.id, u.reason)),
+    );
+    if common.json {
+        let mut json = serde_json::to_value(&report).map_err(|e| Error::data(e.to_string()))?;
+        json["pixels"] = serde_json::to_value(&pixels).map_err(|e| Error::data(e.to_string()))?;
+        println!("{}", serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?);
+        for note in &report.notes {
+            terminal.say(&format!("note: {note}"));
+        }
+    } else {
+        print(&report, common, terminal)?;
+        if let Some(p) = &pixels {
+            println!(
+                "pixels: ROC AUC {:.4}, AP {:.4}, AUPRO {:.4}",
+                p.roc_auc, p.average_precision, p.aupro
+            );
+        }
+    }
+    Ok(match unreadable.len() {
+        0 => Outcome::Done,
+        n => Outcome::Unreadable(n),
+    })
+}
+
+/// The report on standard output, as JSON or as a table; notes to the terminal
+/// where the table does not hold them.
+fn print(report: &Report, common: &Common, terminal: &Terminal) -> Result<()> {
+    if common.json {
+        let json = serde_json::to_string_pretty(report)
+            .map_err(|e| Error::data(format!("cannot write the report: {e}")))?;
+        println!("{json}");
+    } else {
+        print!("{}", text::table(report));
+    }
+    for note in &report.notes {
+        terminal.say(&format!("note: {note}"));
+    }
+    Ok(())
 }

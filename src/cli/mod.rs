@@ -2,6 +2,7 @@
 //! only one that writes for people. One file a command; each turns its flags
 //! into settled options once and calls the library.
 
+mod data;
 mod demo;
 mod evaluate;
 mod features;
@@ -131,7 +132,10 @@ fn device(common: &Common) -> Result<candle_core::Device> {
         other => {
             let index = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
             let index: usize = index.ok_or_else(|| {
-                Error::setting("device", format!("{other} given, auto, cpu or cuda:N expected"))
+                Error::setting(
+                    "device",
+                    format!("{other} given, auto, cpu or cuda:N expected"),
+                )
             })?;
             Ok(Device::new_cuda(index)?)
         }

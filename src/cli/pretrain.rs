@@ -77,7 +77,10 @@ pub fn run(args: &PretrainArgs, common: &Common, terminal: &Terminal) -> Result<
         }
         pretrain::Outcome::Finished { weights, report } => {
             if common.json {
-                println!("{}", serde_json::to_string(&report).expect("numbers serialise"));
+                println!(
+                    "{}",
+                    serde_json::to_string(&report).expect("numbers serialise")
+                );
             } else {
                 println!(
                     "{}: {} parameters; on {} pictures never trained on, family {:.1}% of {} \

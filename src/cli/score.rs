@@ -1,15 +1,220 @@
-//! `goma score`
+//! `goma score`: batch scoring. Reading, networks and writing overlap; at most
+//! a few batches are in memory, however many inputs there are.
 
+use super::data::DataArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
-use goma::Result;
+use goma::data::inputs::{Input, Inputs, find_inputs};
+use goma::data::reader::ImageReader;
+use goma::files::Existing;
+use goma::progress::Observer;
+use goma::report::journal::Fingerprint;
+use goma::report::run::{BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line};
+use goma::report::score_folder::{Opened, ScoreFolder, ScoreOptions};
+use goma::report::table::Format;
+use goma::store::{self, Bundle};
+use goma::stream;
+use goma::{Error, Result};
+use std::path::{Path, PathBuf};
 
 /// Score pieces with a trained bundle
+///
+/// Writes scores.csv (one row for every input, always), heatmaps/, report.html
+/// and run.json. An input that cannot be read gets a row with the reason, and
+/// exit code 3. A run stopped at any moment goes on with --resume.
 #[derive(Debug, Args)]
-pub struct ScoreArgs {}
+#[command(after_help = "Examples:
+  goma score models/line3 data/2026-11-23 --out shift-3
+  goma score models/line3 erasers --out check --maps --format jsonl
+  goma score models/line3 data/2026-11-23 --out shift-3 --resume")]
+pub struct ScoreArgs {
+    /// Folder of the trained bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// Files, folders (searched through) or labelled data sets
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Folder for the results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Format of the scores table: csv, jsonl or parquet
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    format: String,
+    /// Save the raw maps as maps/ID.npy (f32, height x width of the model)
+    #[arg(long)]
+    maps: bool,
+    /// Save no heatmaps
+    #[arg(long)]
+    no_heatmaps: bool,
+    /// Pictures of at most this many pieces, the worst, lie in the report
+    #[arg(long, value_name = "N", default_value_t = ScoreOptions::default().pictures)]
+    pictures: usize,
+    /// Replace the folder if goma wrote it
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
+    /// Go on with a run that was stopped
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    reading: DataArgs,
+}
 
 /// Runs the command.
-pub fn run(_args: &ScoreArgs, _common: &Common, _terminal: &Terminal) -> Result<Outcome> {
-    Ok(Outcome::Done)
+pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
+    let device = super::device(common)?;
+    let bundle = store::open(&args.bundle, &device)?;
+    let job = Job {
+        name: name_of(&args.bundle),
+        bundle: &bundle,
+        inputs: &args.inputs,
+        out: &args.out,
+        options: ScoreOptions {
+            format: Format::from_name(&args.format)?,
+            existing: match (args.force, args.resume) {
+                (true, _) => Existing::Replace,
+                (_, true) => Existing::Continue,
+                _ => Existing::Refuse,
+            },
+            pictures: args.pictures,
+            heatmaps: !args.no_heatmaps,
+            maps: args.maps,
+            ..ScoreOptions::default()
+        },
+        reading: &args.reading,
+    };
+    let counts = job.run(common, terminal)?;
+    if common.json {
+        let json = serde_json::to_string_pretty(&counts).map_err(|e| Error::data(e.to_string()))?;
+        println!("{json}");
+    } else {
+        println!("{}", summary_line(&counts));
+    }
+    terminal.say(&format!("report: {}", args.out.join("report.html").display()));
+    Ok(match counts.unreadable {
+        0 => Outcome::Done,
+        n => Outcome::Unreadable(usize::try_from(n).unwrap_or(usize::MAX)),
+    })
+}
+
+fn name_of(bundle: &Path) -> String {
+    let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.to_path_buf());
+    whole.file_name().map_or_else(
+        || "bundle".to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// One run of scoring; `goma demo` runs it as well.
+pub struct Job<'a> {
+    /// The bundle's name in the report.
+    pub name: String,
+    /// What scores.
+    pub bundle: &'a Bundle,
+    /// What is scored.
+    pub inputs: &'a [PathBuf],
+    /// Where the results go.
+    pub out: &'a Path,
+    /// What is written.
+    pub options: ScoreOptions,
+    /// How inputs are read.
+    pub reading: &'a DataArgs,
+}
+
+impl Job<'_> {
+    /// Scores everything.
+    pub fn run(&self, common: &Common, terminal: &Terminal) -> Result<Counts> {
+        let pipeline = &self.bundle.pipeline;
+        let mut options = self.reading.options();
+        if options.channels.is_none() {
+            options.channels = Some(pipeline.format.channels.clone());
+        }
+        let mut inputs = find_inputs(self.inputs, &options)?;
+        let format = inputs.format(&pipeline.format)?;
+        for note in &inputs.notes {
+            terminal.say(&format!("note: {note}"));
+        }
+        let reader = ImageReader::new(format, options.limits());
+        let facts = self.facts(common, &inputs, &reader);
+        let classes = match &pipeline.hybrid {
+            Some(_) => pipeline.classes.to_vec(),
+            None => Vec::new(),
+        };
+        let mut folder = match ScoreFolder::open(self.out, self.options.clone(), facts, classes)? {
+            Opened::Complete(counts) => {
+                terminal.say("this run was complete already");
+                return Ok(counts);
+            }
+            Opened::Running(folder) => folder,
+        };
+        let done = usize::try_from(folder.done()).unwrap_or(usize::MAX);
+        let entries: &[Input] = inputs.entries.get(done..).unwrap_or_default();
+        terminal.begin("scoring", inputs.entries.len() as u64);
+        terminal.advance(done as u64);
+        let scored = stream::score(pipeline, entries, &reader, &mut folder, terminal);
+        terminal.end();
+        scored.map_err(|error| match error {
+            Error::Stopped => Error::Stopped.help(format!(
+                "the rows so far are kept; the same command with --resume goes on in {}",
+                self.out.display()
+            )),
+            other => other,
+        })?;
+        folder.finish()
+    }
+
+    fn facts(&self, common: &Common, inputs: &Inputs, reader: &ImageReader) -> RunFacts {
+        let pipeline = &self.bundle.pipeline;
+        let column = match &pipeline.hybrid {
+            Some(_) => ScoreColumn::PDefect,
+            None => ScoreColumn::AnomalyScore,
+        };
+        let rule = &pipeline.rule;
+        let ids = inputs.entries.iter().map(|e| e.id.as_str());
+        RunFacts {
+            goma: env!("CARGO_PKG_VERSION").into(),
+            command: std::env::args().collect(),
+            bundle: BundleFacts {
+                name: self.name.clone(),
+                hash: self.bundle.hash.clone(),
+                model: match &pipeline.hybrid {
+                    Some(_) => "hybrid".into(),
+                    None => "draem".into(),
+                },
+                backbone: pipeline.hybrid.as_ref().map_or_else(String::new, |h| {
+                    format!("{} (SHA-256 {})", h.backbone.name, h.extractor.backbone().sha256)
+                }),
+                channels: pipeline.format.names(),
+                trained_on: pipeline.training.data.clone(),
+            },
+            data: self.inputs.iter().map(|p| p.display().to_string()).collect(),
+            input_format: reader.format().to_string(),
+            rule: RuleFacts {
+                sentence: match rule.review_at {
+                    None => format!("fails at {} {:.4} or more", column.name(), rule.fail_at),
+                    Some(review) => format!(
+                        "fails at {} {:.4} or more, is reviewed from {review:.4}",
+                        column.name(),
+                        rule.fail_at
+                    ),
+                },
+                basis: format!("{}; {}", rule.basis, pipeline.training.maps),
+                score: column,
+                fail_at: rule.fail_at,
+                review_at: rule.review_at,
+            },
+            colour_scale: Some(pipeline.scale),
+            seed: common.seed,
+            device: common.device.clone(),
+            threads: rayon::current_num_threads(),
+            settings: serde_json::to_value(&pipeline.settings).unwrap_or_default(),
+            fingerprint: Fingerprint::new()
+                .with("bundle", self.bundle.hash.clone())
+                .with("input format", reader.format().to_string())
+                .with("options", format!("{} {}", self.options.maps, self.options.heatmaps))
+                .with_list("inputs", ids),
+            notes: pipeline.training.notes.clone(),
+            ..RunFacts::default()
+        }
+    }
 }

@@ -1,15 +1,351 @@
-//! `goma train`
+//! `goma train`: from labelled pieces to a bundle.
 
+use super::data::DataArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
-use goma::Result;
+use goma::bundled;
+use goma::data::annotation::GOOD;
+use goma::data::dataset::{Dataset, OpenOptions};
+use goma::data::fold::Fold;
+use goma::data::format::PixelFormat;
+use goma::data::image::Image;
+use goma::data::inputs::find_inputs;
+use goma::data::reader::{ImageReader, Limits};
+use goma::data::sample::Channel;
+use goma::decision::Criterion;
+use goma::extract::InputMode;
+use goma::files::{self, Existing};
+use goma::pipeline::BackboneFile;
+use goma::pipeline::evaluate::Evaluation;
+use goma::pipeline::fit::{self, Fitted, Plan};
+use goma::random::Seed;
+use goma::report::markdown::Table;
+use goma::report::plots;
+use goma::settings::{ModelKind, Settings};
+use goma::{Error, Result, store};
+use std::path::{Path, PathBuf};
 
 /// Train a bundle on a data set
+///
+/// The anomaly model learns from the good pieces alone; features, selection,
+/// classifier and threshold are fitted on maps of pieces it has not seen. A
+/// quarter of the groups (pieces, packs) is held out and measured on at the end.
+/// Ctrl-C stops with a checkpoint; --resume goes on from it.
 #[derive(Debug, Args)]
-pub struct TrainArgs {}
+#[command(after_help = "Examples:
+  goma train erasers --out models/line3
+  goma train tiles --out models/tiles --preset fast --test-share 0.25 --threshold recall:0.98
+  goma train good-only --out models/new --model draem --test-share 0")]
+pub struct TrainArgs {
+    /// The labelled data set (a folder, or a manifest CSV)
+    #[arg(value_name = "DATA")]
+    data: PathBuf,
+    /// Folder for the bundle
+    #[arg(long, value_name = "BUNDLE")]
+    out: PathBuf,
+    /// What to train: hybrid, or draem (anomaly model and threshold alone)
+    #[arg(long, value_name = "MODEL", value_parser = ["hybrid", "draem"])]
+    model: Option<String>,
+    /// Size of the anomaly model: fast, compact or paper
+    #[arg(long, value_name = "PRESET", default_value = "fast", value_parser = Settings::PRESETS)]
+    preset: String,
+    /// Classes to see: as-labelled, three (print, physical, good) or binary
+    #[arg(long, value_name = "VIEW", value_parser = ["as-labelled", "three", "binary"])]
+    classes: Option<String>,
+    /// What the classifier sees: image, map or image+map
+    #[arg(long, value_name = "MODE", value_parser = ["image", "map", "image+map"])]
+    input: Option<String>,
+    /// The classifier: mlp, svm, forest or logistic
+    #[arg(long, value_name = "KIND", value_parser = ["mlp", "svm", "forest", "logistic"])]
+    classifier: Option<String>,
+    /// Pieces at or above fail: best-f1, recall:SHARE, aql:PERCENT,
+    /// false-rejects:SHARE, good-quantile:SHARE or a number
+    #[arg(long, value_name = "RULE")]
+    threshold: Option<Criterion>,
+    /// Pieces at or above this lower threshold are for review; as --threshold
+    #[arg(long, value_name = "RULE")]
+    review: Option<Criterion>,
+    /// Share of the groups held out and measured on; 0 trains on all
+    #[arg(long, value_name = "SHARE")]
+    test_share: Option<f64>,
+    /// Backbone weights (.safetensors or .pth) in place of the bundled ones
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Folder of pictures that simulated defects are filled with
+    #[arg(long, value_name = "DIR")]
+    anomaly_source: Option<PathBuf>,
+    /// Replace the folder if goma wrote it
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
+    /// Go on with a training that was stopped
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    reading: DataArgs,
+}
+
+/// The file that shows that goma began a bundle here.
+const SETTINGS_FILE: &str = "settings.toml";
 
 /// Runs the command.
-pub fn run(_args: &TrainArgs, _common: &Common, _terminal: &Terminal) -> Result<Outcome> {
-    Ok(Outcome::Done)
+pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
+    let settings = settings(args, common)?;
+    let mut options = args.reading.options();
+    options.classes = settings.classes;
+    let dataset = Dataset::open(&args.data, &options)?;
+    for note in &dataset.notes {
+        terminal.say(&format!("note: {note}"));
+    }
+    let good = dataset.indices_of(GOOD).len();
+    if good == 0 {
+        return Err(Error::data(format!(
+            "{} holds no piece labelled {GOOD}",
+            args.data.display()
+        ))
+        .help("the anomaly model learns from good pieces; label some, or name the layout with --layout"));
+    }
+    let seed = Seed::new(common.seed);
+    let fold = if dataset.samples.iter().any(|s| s.split.is_some()) {
+        Fold::from_splits(&dataset)?
+    } else if settings.fitting.test_share > 0.0 {
+        Fold::holdout(&dataset, settings.fitting.test_share, seed)?
+    } else {
+        Fold::everything(&dataset)
+    };
+    let limits = options.limits();
+    let backbone = match (settings.model, &args.weights) {
+        (ModelKind::Draem, _) => None,
+        (ModelKind::Hybrid, None) => Some(bundled::backbone()?),
+        (ModelKind::Hybrid, Some(path)) => Some(read_weights(path)?),
+    };
+    let pictures = match &args.anomaly_source {
+        None => Vec::new(),
+        Some(folder) => read_pictures(folder, settings.draem.size, limits)?,
+    };
+    let existing = match (args.force, args.resume) {
+        (true, _) => Existing::Replace,
+        (_, true) => Existing::Continue,
+        _ => Existing::Refuse,
+    };
+    let out = files::output_folder(&args.out, existing, SETTINGS_FILE)?;
+    files::write_atomic(&out.join(SETTINGS_FILE), settings.to_toml().as_bytes())?;
+
+    let counts: Vec<String> =
+        dataset.counts().iter().map(|(class, n)| format!("{n} {class}")).collect();
+    terminal.say(&format!(
+        "{} pieces ({}); {} to train on, {} held out",
+        dataset.samples.len(),
+        counts.join(", "),
+        fold.train().len(),
+        fold.test().len()
+    ));
+    let device = super::device(common)?;
+    let name = args.out.file_name().map_or_else(
+        || "model".to_string(),
+        |n| n.to_string_lossy().into_owned(),
+    );
+    let plan = Plan {
+        name,
+        dataset: &dataset,
+        fold,
+        settings,
+        seed: common.seed,
+        device,
+        limits,
+        backbone,
+        pictures,
+        workspace: &out,
+        resume: args.resume,
+    };
+    let fitted = fit::fit(plan, terminal).map_err(|error| match error {
+        Error::Stopped => Error::Stopped.help(format!(
+            "a checkpoint is in {}; the same command with --resume goes on from it",
+            args.out.display()
+        )),
+        other => other,
+    })?;
+    write(&fitted, &out)?;
+    if common.json {
+        let json = serde_json::to_string_pretty(&fitted.evaluation)
+            .map_err(|e| Error::data(e.to_string()))?;
+        println!("{json}");
+    } else if let Some(evaluation) = &fitted.evaluation {
+        print!("{}", table(evaluation));
+    }
+    for piece in &fitted.unreadable {
+        terminal.say(&format!("left out {}: {}", piece.id, piece.reason));
+    }
+    terminal.say(&format!(
+        "bundle in {}: {}",
+        args.out.display(),
+        fitted.pipeline.rule.basis
+    ));
+    Ok(match fitted.unreadable.len() {
+        0 => Outcome::Done,
+        n => Outcome::Unreadable(n),
+    })
+}
+
+/// Preset, then settings file and pairs, then the flags of this command.
+fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
+    let config = match &common.config {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(Error::io("read", path))?),
+    };
+    let mut pairs = common.set.clone();
+    let mut set = |key: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            pairs.push(format!("{key}={value:?}"));
+        }
+    };
+    set("model", &args.model);
+    set("classes", &args.classes);
+    set("classifier.kind", &args.classifier);
+    let mut settings = Settings::preset(&args.preset)?.with(config.as_deref(), &pairs)?;
+    if let Some(mode) = args.input.as_deref().and_then(InputMode::named) {
+        settings.features.input = mode;
+    }
+    if let Some(criterion) = args.threshold {
+        settings.decision.fail = criterion;
+    }
+    if args.review.is_some() {
+        settings.decision.review = args.review;
+    }
+    if let Some(share) = args.test_share {
+        settings.fitting.test_share = share;
+    }
+    settings.check()?;
+    Ok(settings)
+}
+
+fn read_weights(path: &Path) -> Result<BackboneFile> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let name = path.file_stem().map_or_else(
+        || "backbone".to_string(),
+        |stem| stem.to_string_lossy().into_owned(),
+    );
+    BackboneFile::new(&name, bytes, path)
+}
+
+/// Pictures for simulated defects, larger than the model's size so that each
+/// defect shows another part.
+fn read_pictures(folder: &Path, size: usize, limits: Limits) -> Result<Vec<Image>> {
+    let options = OpenOptions {
+        max_pixels: limits.max_pixels,
+        ..OpenOptions::default()
+    };
+    let mut inputs = find_inputs(&[folder.to_path_buf()], &options)?;
+    let colour = PixelFormat::new(["R", "G", "B"].map(Channel::new).to_vec());
+    let format = PixelFormat {
+        grey_as_colour: true,
+        ..inputs.format(&colour)?
+    };
+    let reader = ImageReader::new(format, limits);
+    inputs
+        .entries
+        .into_iter()
+        .map(|input| reader.read(&input.sample?)?.resize(2 * size, 2 * size))
+        .collect()
+}
+
+/// Writes the bundle, what it was measured at, and the loss curve.
+pub fn write(fitted: &Fitted, out: &Path) -> Result<()> {
+    files::write_atomic(&out.join("loss.csv"), plots::loss_csv(&fitted.losses).as_bytes())?;
+    files::write_atomic(&out.join("loss.svg"), plots::loss_curve(&fitted.losses)?.as_bytes())?;
+    if let Some(evaluation) = &fitted.evaluation {
+        let json = serde_json::to_vec_pretty(evaluation).map_err(|e| Error::data(e.to_string()))?;
+        files::write_atomic(&out.join("evaluation.json"), &json)?;
+    }
+    files::write_atomic(&out.join("README.md"), card(fitted).as_bytes())?;
+    store::save(&fitted.pipeline, out)?;
+    // The bundle is whole: what only a resumed training needs goes.
+    for entry in std::fs::read_dir(out).map_err(Error::io("read", out))?.flatten() {
+        if entry.path().extension().is_some_and(|e| e == "checkpoint") {
+            std::fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The measures on held-out pieces, a row for each thing compared.
+fn table(evaluation: &Evaluation) -> String {
+    let mut table = Table::new([
+        "compared",
+        "ROC AUC",
+        "AUC-PR",
+        "F1",
+        "defect recall at 5% false rejects",
+        "accuracy",
+    ]);
+    let number = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
+    for (name, report) in &evaluation.arms {
+        table.row([
+            name.clone(),
+            number(report.roc_auc),
+            number(report.auc_pr),
+            number(report.f1),
+            number(report.recall_at_5pct_false_rejects),
+            number(report.accuracy),
+        ]);
+    }
+    let pixels = evaluation.pixels.as_ref().map_or_else(String::new, |p| {
+        format!(
+            "\nPixels of the anomaly map: ROC AUC {:.4}, AP {:.4}, AUPRO {:.4}.\n",
+            p.roc_auc, p.average_precision, p.aupro
+        )
+    });
+    format!(
+        "{} held-out pieces, {} of them defective; thresholds from the training pieces.\n\n{table}{pixels}",
+        evaluation.pieces, evaluation.defective
+    )
+}
+
+/// The bundle's card, for people.
+fn card(fitted: &Fitted) -> String {
+    let pipeline = &fitted.pipeline;
+    let training = &pipeline.training;
+    let shape = pipeline.draem.shape();
+    let decider = pipeline.hybrid.as_ref().map_or_else(
+        || "The anomaly score decides.".to_string(),
+        |hybrid| {
+            format!(
+                "A classifier ({}) decides on {} of {} features of backbone {}; input {}.",
+                hybrid.classifier.options().name(),
+                hybrid.selection.columns().len(),
+                hybrid.extractor.columns().len(),
+                hybrid.backbone.name,
+                hybrid.extractor.options().input,
+            )
+        },
+    );
+    let measured = fitted.evaluation.as_ref().map_or_else(
+        || "No piece was held out: nothing is measured here.\n".to_string(),
+        table,
+    );
+    let notes: String = training.notes.iter().map(|n| format!("- {n}\n")).collect();
+    format!(
+        "# {}\n\nA model of goma {}. Use it with `goma score`.\n\n\
+         Trained on {}; seed {}.\n\n\
+         Anomaly model: DRAEM, {} channels, {} x {}, widths {} and {}, {} steps of {}, on {} good pieces. {}\n\n\
+         Decision: {}. {} ({} pieces).\n\n## Measured\n\n{measured}\n{notes}\n\
+         ## What it is not\n\nIt knows pieces like those it was trained on, under that camera and light. \
+         Of others its numbers say nothing.\n",
+        training.name,
+        env!("CARGO_PKG_VERSION"),
+        training.data,
+        training.seed,
+        shape.channels,
+        shape.size,
+        shape.size,
+        shape.reconstructive_width,
+        shape.discriminative_width,
+        pipeline.settings.draem.steps,
+        pipeline.settings.draem.batch,
+        training.anomaly_pieces,
+        decider,
+        pipeline.rule.basis,
+        training.maps,
+        training.fitted_pieces,
+    )
 }

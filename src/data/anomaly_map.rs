@@ -36,6 +36,16 @@ impl AnomalyMap {
         &self.0
     }
 
+    /// The map at another size, as [`Image::resize`](crate::data::image::Image::resize) does it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a side is zero.
+    pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
+        let plane = self.0.clone().insert_axis(ndarray::Axis(0));
+        let image = crate::data::image::Image::new(plane)?.resize(height, width)?;
+        Self::new(image.channel(0).to_owned())
+    }
+
     /// The maximum of the map after a square mean filter.
     ///
     /// The window is 21 x 21 at 256 x 256 and scales with the height, kept odd;

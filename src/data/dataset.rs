@@ -170,7 +170,7 @@ pub(crate) fn catalogue(
     } else {
         Declaration::default()
     };
-    let layout = match options.layout.or(declared.layout) {
+    let layout = match options.layout.or(declared.layout()) {
         Some(layout) => layout,
         None => Layout::detect(path)?,
     };
@@ -203,7 +203,11 @@ pub(crate) fn nothing_in(path: &Path, layout: Layout, missing: usize) -> Error {
 
 fn check_ids(path: &Path, samples: &[Sample], missing: &[Missing]) -> Result<()> {
     let mut seen = BTreeSet::new();
-    for id in samples.iter().map(|s| &s.id).chain(missing.iter().map(|m| &m.id)) {
+    for id in samples
+        .iter()
+        .map(|s| &s.id)
+        .chain(missing.iter().map(|m| &m.id))
+    {
         if !seen.insert(id) {
             return Err(Error::data(format!(
                 "{}: the id {id} occurs more than once",
@@ -244,4 +248,130 @@ fn class_names(samples: &[Sample]) -> Vec<String> {
     let mut names: Vec<String> = counts.into_keys().map(str::to_string).collect();
     names.sort_by_key(|name| name != GOOD); // stable: the rest stays sorted
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::fold::Fold;
+    use crate::data::reader::ImageReader;
+    use crate::random::Seed;
+    use std::fs;
+
+    /// The folder of an optional data set, or `None` after saying so.
+    fn optional(variable: &str) -> Option<PathBuf> {
+        let folder = std::env::var_os(variable).map(PathBuf::from);
+        if folder.is_none() {
+            eprintln!("skipped: {variable} does not name a folder");
+        }
+        folder
+    }
+
+    #[test]
+    fn the_magnetic_tiles_are_read_whole() {
+        let Some(root) = optional("GOMA_MAGNETIC_TILE") else {
+            return;
+        };
+        let dataset = Dataset::open(&root, &OpenOptions::default()).unwrap();
+        assert_eq!(dataset.layout, Layout::Folders);
+        assert_eq!(
+            dataset.classes,
+            ["good", "blowhole", "break", "crack", "fray", "uneven"]
+        );
+        assert_eq!(dataset.samples.len(), 935); // 1,208 with the masks, which are none
+        assert_eq!(dataset.indices_of("good").len(), 662);
+        assert_eq!(dataset.format.names(), ["GRAY"]);
+        assert!(dataset.notes.is_empty(), "{:?}", dataset.notes);
+        let reader = ImageReader::new(dataset.format.clone(), Limits::default());
+        let (mut masks, mut blank) = (0, 0);
+        for sample in &dataset.samples {
+            let image = reader.read(sample).unwrap();
+            if let Some(mask) = reader.read_mask(sample, &image).unwrap() {
+                masks += 1;
+                blank += usize::from(!mask.iter().any(|&m| m));
+            }
+        }
+        assert_eq!((masks, blank), (273, 2)); // two masks of the published set are all black
+        let fold = Fold::holdout(&dataset, 0.25, Seed::new(0)).unwrap();
+        for (class, count) in dataset.counts() {
+            let tested = fold
+                .test()
+                .iter()
+                .filter(|&&i| dataset.samples[i].label() == Some(&class))
+                .count();
+            eprintln!("{class}: {tested} of {count} kept to test");
+            assert!(
+                (tested as f64 / count as f64 - 0.25).abs() < 0.1,
+                "{class}: {tested}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_is_told_by_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let detected = || Layout::detect(root).unwrap();
+        assert_eq!(detected(), Layout::Loose);
+        fs::create_dir(root.join("Good")).unwrap();
+        assert_eq!(detected(), Layout::Folders);
+        fs::write(root.join("list.csv"), "ID;path\n1;Good/a.png\n").unwrap();
+        assert_eq!(detected(), Layout::Manifest);
+        fs::create_dir_all(root.join("train/good")).unwrap();
+        assert_eq!(detected(), Layout::Mvtec);
+        fs::write(root.join("annotations_multi.csv"), "a,0_0\n").unwrap();
+        assert_eq!(detected(), Layout::Milan);
+        for layout in ["milan", "folders", "mvtec", "manifest", "loose"] {
+            assert_eq!(layout.parse::<Layout>().unwrap().to_string(), layout);
+        }
+        assert!("Milan ".parse::<Layout>().is_err());
+    }
+
+    #[test]
+    fn classes_are_seen_as_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = "ID, error\na,0_0\nb,1_0\nc,0_1\nd,1_1\n";
+        fs::write(dir.path().join("annotations_multi.csv"), table).unwrap();
+        fs::create_dir(dir.path().join("arrays")).unwrap();
+        for id in ["a", "b", "c", "d"] {
+            let path = dir.path().join(format!("arrays/{id}.npy"));
+            crate::data::npy::write(&path, &[8, 7, 6], &[9u8; 336]).unwrap();
+        }
+        let open = |classes| {
+            let options = OpenOptions {
+                classes,
+                ..OpenOptions::default()
+            };
+            Dataset::open(dir.path(), &options).unwrap()
+        };
+        let dataset = open(ClassView::AsLabelled);
+        assert_eq!(dataset.classes, ["good", "both", "physical", "print"]);
+        assert_eq!(dataset.format, PixelFormat::new(Channel::eraser()));
+        let three = open(ClassView::Three);
+        assert_eq!(three.classes, ["good", "physical", "print"]);
+        assert_eq!(three.indices_of("physical"), [2, 3]);
+        let binary = open(ClassView::Binary);
+        assert_eq!(binary.counts(), [("good".into(), 1), ("defect".into(), 3)]);
+    }
+
+    #[test]
+    fn one_channel_of_named_six_is_picked() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("annotations_binary.csv"), "a,0\n").unwrap();
+        let about = r#"{"channels": ["GRAY", "AM", "G", "R", "W", "NORMAL"], "range": "byte"}"#;
+        fs::write(dir.path().join("dataset.json"), about).unwrap();
+        let values: Vec<u8> = (0..24).map(|i| i % 6 * 51).collect();
+        crate::data::npy::write(&dir.path().join("a.npy"), &[2, 2, 6], &values).unwrap();
+        let options = OpenOptions {
+            channels: Some(vec![Channel::new("AM")]),
+            ..OpenOptions::default()
+        };
+        let dataset = Dataset::open(dir.path(), &options).unwrap();
+        assert_eq!(dataset.format.stored, Some(Channel::eraser()));
+        let reader = ImageReader::new(dataset.format.clone(), Limits::default());
+        assert_eq!(
+            reader.read(&dataset.samples[0]).unwrap().as_slice(),
+            [0.2; 4]
+        );
+    }
 }

@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Declaration {
-    pub layout: Option<Layout>,
+    layout: Option<String>,
     pub channels: Option<Vec<Channel>>,
     pub axis: Option<AxisOrder>,
     range: Option<Range>,
@@ -64,10 +64,15 @@ impl Declaration {
         file.take(length)
             .read_to_end(&mut text)
             .map_err(Error::io("read", &path))?;
-        let declaration: Self = serde_json::from_slice(&text)
-            .map_err(|e| Error::malformed(&path, e.to_string()))?;
+        let declaration: Self =
+            serde_json::from_slice(&text).map_err(|e| Error::malformed(&path, e.to_string()))?;
         declaration.check(&path)?;
         Ok(declaration)
+    }
+
+    /// The layout declared, if it is one that is read (a folder of packs is not).
+    pub fn layout(&self) -> Option<Layout> {
+        self.layout.as_ref()?.parse().ok()
     }
 
     /// The range declared.
@@ -104,10 +109,61 @@ impl Declaration {
             uint16,
             float,
         }) = self.range()
-            && ![uint8, uint16, float].iter().all(|w| w.is_finite() && *w > 0.0)
+            && ![uint8, uint16, float]
+                .iter()
+                .all(|w| w.is_finite() && *w > 0.0)
         {
             return Err(Error::malformed(path, "range: numbers above 0 expected"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(text: &str) -> Result<Declaration> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(NAME), text).unwrap();
+        Declaration::read(dir.path())
+    }
+
+    #[test]
+    fn what_synth_writes_is_understood() {
+        let text = r#"{"layout": "milan", "channels": ["GRAY", "AM"], "range": "byte",
+                       "size": [310, 310], "made_by": "goma synth"}"#;
+        let declaration = declared(text).unwrap();
+        assert_eq!(declaration.layout(), Some(Layout::Milan));
+        assert_eq!(declaration.channels.as_ref().unwrap().len(), 2);
+        assert_eq!(declaration.range(), Some(PixelRange::byte()));
+        let packs = declared(r#"{"layout": "packs"}"#).unwrap();
+        assert_eq!(packs.layout(), None);
+    }
+
+    #[test]
+    fn the_value_of_white_may_be_given() {
+        let declaration = declared(r#"{"range": {"uint16": 4095}}"#).unwrap();
+        assert_eq!(declaration.range().unwrap().uint16, 4095.0);
+        assert_eq!(declaration.range().unwrap().float, 1.0);
+    }
+
+    #[test]
+    fn hostile_declarations_are_refused() {
+        let many: Vec<String> = (0..300).map(|i| format!("\"C{i}\"")).collect();
+        for text in [
+            "{",
+            "[]",
+            r#"{"channels": []}"#,
+            r#"{"channels": ["A", "A"]}"#,
+            r#"{"channels": ["../../etc"]}"#,
+            r#"{"range": "wide"}"#,
+            r#"{"range": {"float": 0}}"#,
+            r#"{"range": {"float": -1e400}}"#,
+            &format!("{{\"channels\": [{}]}}", many.join(",")),
+            &"[".repeat(100_000),
+        ] {
+            assert!(declared(text).is_err(), "{}", &text[..text.len().min(60)]);
+        }
     }
 }

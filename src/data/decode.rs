@@ -7,6 +7,7 @@
 //! error. A camera's note on how it was held (EXIF orientation) is not followed:
 //! pixels come as they are stored.
 
+mod jpeg;
 mod tiff;
 
 use crate::data::npy::{self, Dtype, NpyArray, NpyHeader, Values};
@@ -16,10 +17,6 @@ use std::fs::{self, File};
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// Names of files that may hold pixels end in one of these (any case).
 pub const EXTENSIONS: [&str; 7] = ["npy", "png", "jpg", "jpeg", "bmp", "tif", "tiff"];
@@ -66,9 +63,9 @@ impl Limits {
 
     /// Checks the memory that numbers of this shape take.
     fn check_bytes(self, path: &Path, shape: &[usize], dtype: Dtype) -> Result<()> {
-        let bytes = shape
-            .iter()
-            .fold(dtype.size() as u64, |bytes, &side| bytes.saturating_mul(side as u64));
+        let bytes = shape.iter().fold(dtype.size() as u64, |bytes, &side| {
+            bytes.saturating_mul(side as u64)
+        });
         if bytes > self.bytes() {
             return Err(Error::malformed(
                 path,
@@ -196,7 +193,10 @@ fn load(path: &Path, limits: Limits) -> Result<Content> {
     let mut start = [0u8; 8];
     let mut got = 0;
     while got < start.len() {
-        match file.read(&mut start[got..]).map_err(Error::io("read", path))? {
+        match file
+            .read(&mut start[got..])
+            .map_err(Error::io("read", path))?
+        {
             0 => break,
             n => got += n,
         }
@@ -258,10 +258,7 @@ pub(crate) fn read_header(path: &Path, limits: Limits) -> Result<Header> {
                 dtype: header.dtype,
             })
         }
-        Content::Jpeg(bytes) => Ok(Header::Picture {
-            channels: jpeg_header(path, bytes, limits)?.1,
-            dtype: Dtype::U8,
-        }),
+        Content::Jpeg(bytes) => jpeg::read_header(path, bytes, limits),
         Content::Tiff(bytes) => tiff::read_header(path, bytes, limits),
         Content::Other(format, bytes) => {
             let decoder = open_image(path, *format, bytes, limits)?;
@@ -288,7 +285,7 @@ pub(crate) fn decode(path: &Path, limits: Limits) -> Result<Decoded> {
             check_array(path, &npy::read_header(path)?, limits)?;
             Ok(Decoded::Array(npy::read(path, limits.bytes())?))
         }
-        Content::Jpeg(bytes) => decode_jpeg(path, bytes, limits).map(Decoded::Picture),
+        Content::Jpeg(bytes) => jpeg::decode(path, bytes, limits).map(Decoded::Picture),
         Content::Tiff(bytes) => tiff::decode(path, bytes, limits).map(Decoded::Picture),
         Content::Other(format, bytes) => {
             decode_image(path, *format, bytes, limits).map(Decoded::Picture)
@@ -336,50 +333,6 @@ fn check_array(path: &Path, header: &NpyHeader, limits: Limits) -> Result<()> {
     limits.check_bytes(path, shape, header.dtype)
 }
 
-/// A decoder at the first pixel, and how many channels it will give.
-#[allow(clippy::type_complexity)]
-fn jpeg_header<'a>(
-    path: &Path,
-    bytes: &'a [u8],
-    limits: Limits,
-) -> Result<(JpegDecoder<ZCursor<&'a [u8]>>, usize, usize, usize)> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX));
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|e| damaged(path, "JPEG", &e))?;
-    let info = decoder
-        .info()
-        .ok_or_else(|| Error::malformed(path, "damaged JPEG: no picture in it"))?;
-    let (height, width) = (usize::from(info.height), usize::from(info.width));
-    limits.check(path, height as u64, width as u64)?;
-    let (channels, colours) = match info.components {
-        1 => (1, ColorSpace::Luma),
-        _ => (3, ColorSpace::RGB),
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    Ok((decoder, channels, height, width))
-}
-
-fn decode_jpeg(path: &Path, bytes: &[u8], limits: Limits) -> Result<Picture> {
-    let (mut decoder, channels, height, width) = jpeg_header(path, bytes, limits)?;
-    let pixels = decoder.decode().map_err(|e| damaged(path, "JPEG", &e))?;
-    if pixels.len() != height * width * channels {
-        return Err(Error::malformed(
-            path,
-            format!("damaged JPEG: {} values for {width} x {height} pixels", pixels.len()),
-        ));
-    }
-    Ok(Picture {
-        height,
-        width,
-        channels,
-        order: AxisOrder::ChannelsLast,
-        values: Values::U8(pixels),
-    })
-}
-
 fn damaged(path: &Path, format: &str, error: &dyn std::fmt::Display) -> Error {
     Error::malformed(path, format!("damaged {format}: {error}"))
 }
@@ -413,8 +366,8 @@ fn open_image<'a>(
 
 fn decode_image(path: &Path, format: ImageFormat, bytes: &[u8], limits: Limits) -> Result<Picture> {
     let decoder = open_image(path, format, bytes, limits)?;
-    let picture = DynamicImage::from_decoder(decoder)
-        .map_err(|e| damaged(path, format_name(format), &e))?;
+    let picture =
+        DynamicImage::from_decoder(decoder).map_err(|e| damaged(path, format_name(format), &e))?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let (channels, alpha) = (
         usize::from(picture.color().channel_count()),
@@ -479,4 +432,134 @@ fn without_alpha(path: &Path, picture: Picture, alpha: bool) -> Result<Picture> 
         values,
         ..picture
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage};
+
+    fn small() -> RgbImage {
+        RgbImage::from_fn(17, 13, |x, y| {
+            Rgb([(x * 15) as u8, (y * 19) as u8, (x * y) as u8])
+        })
+    }
+
+    fn bytes_of(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn picture(path: &Path) -> Result<Picture> {
+        match decode(path, Limits::default())? {
+            Decoded::Picture(picture) => Ok(picture),
+            Decoded::Array(_) => panic!("a picture was written"),
+        }
+    }
+
+    #[test]
+    fn a_cut_file_is_refused_or_whole_but_never_other_pixels() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::Bmp,
+            ImageFormat::Tiff,
+        ] {
+            let bytes = bytes_of(&small(), format);
+            fs::write(&path, &bytes).unwrap();
+            let whole = picture(&path).unwrap();
+            assert_eq!((whole.height, whole.width, whole.channels), (13, 17, 3));
+            for cut in 0..bytes.len() {
+                fs::write(&path, &bytes[..cut]).unwrap();
+                if let Ok(read) = picture(&path) {
+                    assert_eq!(read, whole, "{format:?} cut at {cut} of {}", bytes.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flipped_bits_never_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::Bmp,
+            ImageFormat::Tiff,
+        ] {
+            let bytes = bytes_of(&small(), format);
+            for at in (0..bytes.len()).step_by(3) {
+                let mut odd = bytes.clone();
+                odd[at] ^= 1 << (at % 8);
+                fs::write(&path, &odd).unwrap();
+                let _ = decode(&path, Limits { max_pixels: 10_000 });
+            }
+        }
+    }
+
+    #[test]
+    fn the_content_counts_not_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.bmp");
+        fs::write(&path, bytes_of(&small(), ImageFormat::Png)).unwrap();
+        assert_eq!(
+            picture(&path).unwrap().values,
+            Values::U8(small().into_raw())
+        );
+    }
+
+    #[test]
+    fn sixteen_bits_stay_sixteen_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.png", "a.tif"] {
+            let path = dir.path().join(name);
+            let wide = ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![300u16, 65535]).unwrap();
+            wide.save(&path).unwrap();
+            assert_eq!(
+                picture(&path).unwrap().values,
+                Values::U16(vec![300, 65535])
+            );
+            let header = read_header(&path, Limits::default()).unwrap();
+            assert_eq!(
+                header,
+                Header::Picture {
+                    channels: 1,
+                    dtype: Dtype::U16
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_constant_alpha_channel_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        ImageBuffer::from_pixel(3, 2, LumaA([7u8, 255]))
+            .save(&path)
+            .unwrap();
+        let read = picture(&path).unwrap();
+        assert_eq!((read.channels, read.values), (1, Values::U8(vec![7; 6])));
+    }
+
+    #[test]
+    fn the_limit_counts_pixels_before_they_are_decoded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        GrayImage::new(100, 100).save(&path).unwrap();
+        assert!(decode(&path, Limits { max_pixels: 10_000 }).is_ok());
+        let error = decode(&path, Limits { max_pixels: 9_999 })
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("100 x 100 pixels, more than the 9999 allowed"),
+            "{error}"
+        );
+        crate::data::npy::write(&path, &[100, 2, 100], &vec![0u8; 20_000]).unwrap();
+        assert!(decode(&path, Limits { max_pixels: 10_000 }).is_ok());
+        assert!(decode(&path, Limits { max_pixels: 9_999 }).is_err());
+    }
 }

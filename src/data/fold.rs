@@ -60,7 +60,10 @@ impl Fold {
     /// fewer groups than folds.
     pub fn k_fold(dataset: &Dataset, k: usize, seed: Seed) -> Result<Vec<Self>> {
         if k < 2 {
-            return Err(Error::setting("folds", format!("{k} given, at least 2 expected")));
+            return Err(Error::setting(
+                "folds",
+                format!("{k} given, at least 2 expected"),
+            ));
         }
         let all = dataset.labelled();
         let targets = vec![1.0 / k as f64; k];
@@ -96,10 +99,11 @@ impl Fold {
             if let Some(group) = &sample.group
                 && *side.entry(group).or_insert(tested) != tested
             {
-                return Err(Error::data(format!(
-                    "group {group} is trained on and tested on"
-                ))
-                .help("a piece must be on one side; correct the split column, or divide by share"));
+                return Err(
+                    Error::data(format!("group {group} is trained on and tested on")).help(
+                        "a piece must be on one side; correct the split column, or divide by share",
+                    ),
+                );
             }
             if tested { &mut test } else { &mut train }.push(i);
         }
@@ -193,13 +197,17 @@ impl<'a> TrainingSet<'a> {
     /// Each sample's class name.
     #[must_use]
     pub fn labels(&self) -> Vec<&'a str> {
-        self.samples().map(|s| s.label().unwrap_or_default()).collect()
+        self.samples()
+            .map(|s| s.label().unwrap_or_default())
+            .collect()
     }
 
     /// Each sample's class as an index into [`TrainingSet::classes`].
     #[must_use]
     pub fn class_indices(&self) -> Vec<usize> {
-        self.samples().map(|s| class_index(self.dataset, s)).collect()
+        self.samples()
+            .map(|s| class_index(self.dataset, s))
+            .collect()
     }
 
     /// Each sample's group; a sample of none is its own, by its id.
@@ -252,6 +260,13 @@ impl<'a> TrainingSet<'a> {
         Ok((seen, self.with(kept)))
     }
 
+    /// The samples of this set that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let left = self.indices.iter().copied();
+        self.with(left.filter(|i| other.indices.binary_search(i).is_err()).collect())
+    }
+
     fn with(&self, indices: Vec<usize>) -> Self {
         Self {
             dataset: self.dataset,
@@ -261,7 +276,13 @@ impl<'a> TrainingSet<'a> {
 
     fn only(&self, holds: impl Fn(&Sample) -> bool) -> Self {
         let samples = &self.dataset.samples;
-        self.with(self.indices.iter().copied().filter(|&i| holds(&samples[i])).collect())
+        self.with(
+            self.indices
+                .iter()
+                .copied()
+                .filter(|&i| holds(&samples[i]))
+                .collect(),
+        )
     }
 }
 
@@ -289,10 +310,18 @@ fn class_index(dataset: &Dataset, sample: &Sample) -> usize {
         .expect("a data set lists the classes of all its samples")
 }
 
-fn divide(dataset: &Dataset, indices: &[usize], targets: [f64; 2], seed: Seed) -> Result<[Vec<usize>; 2]> {
+fn divide(
+    dataset: &Dataset,
+    indices: &[usize],
+    targets: [f64; 2],
+    seed: Seed,
+) -> Result<[Vec<usize>; 2]> {
     let mut parts = shared_out(dataset, indices, &targets, seed)?.into_iter();
     // As many parts as targets.
-    Ok([parts.next().unwrap_or_default(), parts.next().unwrap_or_default()])
+    Ok([
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    ])
 }
 
 /// Samples of one group, and how many of each class.
@@ -303,7 +332,12 @@ struct Unit {
 
 /// Shares samples out into parts of these target shares (which sum to 1). Every
 /// part gets at least one group.
-fn shared_out(dataset: &Dataset, indices: &[usize], targets: &[f64], seed: Seed) -> Result<Vec<Vec<usize>>> {
+fn shared_out(
+    dataset: &Dataset,
+    indices: &[usize],
+    targets: &[f64],
+    seed: Seed,
+) -> Result<Vec<Vec<usize>>> {
     let classes = dataset.classes.len();
     // A group and a lone sample's id may be the same word.
     let mut by_group: BTreeMap<(bool, &str), Unit> = BTreeMap::new();
@@ -368,4 +402,157 @@ fn shared_out(dataset: &Dataset, indices: &[usize], targets: &[f64], seed: Seed)
         part.sort_unstable();
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::annotation::{Annotation, Label};
+    use crate::data::format::PixelFormat;
+    use crate::data::layout::Layout;
+    use crate::data::sample::{Channel, PixelSource, SampleId};
+    use proptest::prelude::*;
+
+    /// Samples of these classes (by number) and groups.
+    fn dataset(samples: &[(usize, Option<usize>)]) -> Dataset {
+        let classes: Vec<String> = ["good", "chip", "stain"].map(String::from).to_vec();
+        let samples = samples
+            .iter()
+            .enumerate()
+            .map(|(i, (class, group))| Sample {
+                id: SampleId::new(format!("{i:04}")),
+                source: PixelSource::File("x.png".into()),
+                annotation: Some(Annotation::original(Label::new(&*classes[*class]))),
+                group: group.map(|g| format!("p{g}")),
+                mask: None,
+                split: None,
+            })
+            .collect();
+        Dataset {
+            root: "x".into(),
+            layout: Layout::Folders,
+            samples,
+            missing: Vec::new(),
+            format: PixelFormat::new(vec![Channel::new("GRAY")]),
+            classes,
+            notes: Vec::new(),
+        }
+    }
+
+    fn groups_of<'a>(dataset: &'a Dataset, indices: &[usize]) -> Vec<&'a str> {
+        let mut groups: Vec<&str> = indices
+            .iter()
+            .map(|&i| group_of(&dataset.samples[i]))
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    proptest! {
+        #[test]
+        fn no_group_is_on_both_sides_and_every_sample_is_tested_once(
+            samples in prop::collection::vec((0usize..3, prop::option::of(0usize..12)), 8..80),
+            k in 2usize..5,
+            seed in 0u64..100,
+        ) {
+            let dataset = dataset(&samples);
+            let all: Vec<usize> = (0..samples.len()).collect();
+            prop_assume!(groups_of(&dataset, &all).len() >= k);
+            let folds = Fold::k_fold(&dataset, k, Seed::new(seed)).unwrap();
+            prop_assert_eq!(&folds, &Fold::k_fold(&dataset, k, Seed::new(seed)).unwrap());
+            let mut tested: Vec<usize> = folds.iter().flat_map(|f| f.test().to_vec()).collect();
+            tested.sort_unstable();
+            prop_assert_eq!(&tested, &all);
+            for fold in &folds {
+                prop_assert_eq!(fold.train().len() + fold.test().len(), all.len());
+                prop_assert!(!fold.test().is_empty());
+                let train = groups_of(&dataset, fold.train());
+                for group in groups_of(&dataset, fold.test()) {
+                    prop_assert!(!train.contains(&group));
+                }
+            }
+        }
+
+        #[test]
+        fn without_groups_every_class_is_shared_out_to_within_one_sample(
+            counts in prop::collection::vec(2usize..40, 3),
+            share in 0.1f64..0.5,
+            seed in 0u64..100,
+        ) {
+            let samples: Vec<_> = (0..3).flat_map(|c| vec![(c, None); counts[c]]).collect();
+            let dataset = dataset(&samples);
+            let fold = Fold::holdout(&dataset, share, Seed::new(seed)).unwrap();
+            for (class, count) in counts.iter().enumerate() {
+                let tested = fold.test().iter().filter(|&&i| samples[i].0 == class).count();
+                prop_assert!((tested as f64 - share * *count as f64).abs() <= 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn another_seed_gives_another_fold() {
+        let dataset = dataset(&vec![(0, None); 40]);
+        let fold = |seed| Fold::holdout(&dataset, 0.25, Seed::new(seed)).unwrap();
+        assert_eq!(fold(1), fold(1));
+        assert_ne!(fold(1), fold(2));
+        assert_eq!(fold(1).test().len(), 10);
+    }
+
+    #[test]
+    fn one_piece_cannot_be_divided() {
+        let dataset = dataset(&[(0, Some(1)), (1, Some(1)), (0, Some(1))]);
+        let error = Fold::holdout(&dataset, 0.5, Seed::new(0)).unwrap_err();
+        assert!(error.to_string().contains("1 groups cannot"), "{error}");
+        assert!(Fold::holdout(&dataset, 1.0, Seed::new(0)).is_err());
+        assert!(Fold::k_fold(&dataset, 1, Seed::new(0)).is_err());
+    }
+
+    #[test]
+    fn a_declared_split_may_not_divide_a_piece() {
+        let mut dataset = dataset(&[(0, Some(1)), (1, Some(1)), (0, Some(2))]);
+        assert!(
+            Fold::from_splits(&dataset)
+                .unwrap_err()
+                .to_string()
+                .contains("no split")
+        );
+        for (sample, split) in
+            dataset
+                .samples
+                .iter_mut()
+                .zip([Split::Train, Split::Test, Split::Test])
+        {
+            sample.split = Some(split);
+        }
+        let error = Fold::from_splits(&dataset).unwrap_err();
+        assert!(error.to_string().contains("group p1"), "{error}");
+        dataset.samples[1].split = Some(Split::Validation);
+        let fold = Fold::from_splits(&dataset).unwrap();
+        assert_eq!((fold.train(), fold.test()), (&[0, 1][..], &[2][..]));
+    }
+
+    #[test]
+    fn good_samples_kept_back_stand_with_all_defective_ones() {
+        let samples: Vec<_> = (0..40)
+            .map(|i| (usize::from(i % 4 == 0), Some(i / 2)))
+            .collect();
+        let dataset = dataset(&samples);
+        let train = Fold::everything(&dataset).training(&dataset);
+        let (seen, rest) = train.split_good(0.3, Seed::new(0)).unwrap();
+        assert!(seen.labels().iter().all(|label| *label == GOOD));
+        assert_eq!(seen.len() + rest.len(), 40);
+        assert_eq!(
+            (seen.len(), rest.good().len(), rest.defective().len()),
+            (21, 9, 10)
+        );
+        assert_eq!(rest.classes()[rest.class_indices()[0]], rest.labels()[0]);
+    }
+
+    #[test]
+    fn samples_without_a_label_are_in_no_fold() {
+        let mut dataset = dataset(&[(0, None), (0, None), (1, None)]);
+        dataset.samples[1].annotation = None;
+        assert_eq!(Fold::everything(&dataset).train(), [0, 2]);
+    }
 }

@@ -114,7 +114,11 @@ impl fmt::Display for PixelFormat {
             "{} {} ({}), {axis} axis of arrays; white is {uint8} in uint8, {uint16} in uint16, \
              {float} in floats",
             self.channels.len(),
-            if self.channels.len() == 1 { "channel" } else { "channels" },
+            if self.channels.len() == 1 {
+                "channel"
+            } else {
+                "channels"
+            },
             self.names().join(" ")
         )
     }

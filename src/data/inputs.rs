@@ -67,8 +67,10 @@ pub fn find_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Inputs> {
         }
     }
     inputs.add_loose(loose);
-    if let (Some(error), true) = (first_absent, paths.iter().all(|p| p.symlink_metadata().is_err()))
-    {
+    if let (Some(error), true) = (
+        first_absent,
+        paths.iter().all(|p| p.symlink_metadata().is_err()),
+    ) {
         return Err(error);
     }
     if inputs.entries.is_empty() {
@@ -78,8 +80,10 @@ pub fn find_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Inputs> {
     let mut seen = BTreeSet::new();
     for input in &inputs.entries {
         if !seen.insert(&input.id) {
-            return Err(Error::data(format!("the id {} occurs more than once", input.id))
-                .help("score data sets with equal ids one at a time"));
+            return Err(
+                Error::data(format!("the id {} occurs more than once", input.id))
+                    .help("score data sets with equal ids one at a time"),
+            );
         }
     }
     Ok(inputs)
@@ -153,31 +157,31 @@ impl Inputs {
 
     /// Adds one path that exists.
     fn add(&mut self, path: &Path, options: &OpenOptions, loose: &mut Vec<Entry>) -> Result<()> {
-        let is_table = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let is_table = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("csv"));
         if !path.is_dir() && !is_table {
             loose.push(Entry::file(path));
             return Ok(());
         }
-        let layout = match options.layout {
+        let declared = match path.is_dir() {
+            true => Declaration::read(path)?,
+            false => Declaration::default(),
+        };
+        let layout = match options.layout.or(declared.layout()) {
             Some(layout) => layout,
-            None => match path.is_dir().then(|| Declaration::read(path)).transpose()? {
-                Some(Declaration {
-                    layout: Some(layout),
-                    ..
-                }) => layout,
-                _ => Layout::detect(path)?,
-            },
+            None => Layout::detect(path)?,
         };
         if layout == Layout::Loose {
             let found = loose::find(path, options.channels.as_deref(), &mut self.notes)?;
             if found.is_empty() {
                 return Err(dataset::nothing_in(path, layout, 0));
             }
-            self.declared.push(Declaration::read(path)?);
+            self.declared.push(declared);
             loose.extend(found);
             return Ok(());
         }
-        let (layout, declared, catalogue) = dataset::catalogue(path, options)?;
+        let (_, _, catalogue) = dataset::catalogue(path, options)?;
         let Catalogue {
             samples,
             missing,
@@ -194,11 +198,12 @@ impl Inputs {
             path: sample.path().into(),
             sample: Ok(sample),
         }));
-        self.entries.extend(missing.into_iter().map(|missing| Input {
-            sample: Err(Error::malformed(&missing.path, missing.reason)),
-            id: missing.id,
-            path: missing.path,
-        }));
+        self.entries
+            .extend(missing.into_iter().map(|missing| Input {
+                sample: Err(Error::malformed(&missing.path, missing.reason)),
+                id: missing.id,
+                path: missing.path,
+            }));
         Ok(())
     }
 
@@ -216,5 +221,198 @@ impl Inputs {
                 path,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::broken::write_broken_files;
+    use crate::data::npy;
+    use crate::data::reader::ImageReader;
+    use crate::data::sample::{Channel, PixelSource};
+    use std::fs;
+
+    fn grey(path: &Path, value: u8) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::GrayImage::from_pixel(24, 20, image::Luma([value]))
+            .save(path)
+            .unwrap();
+    }
+
+    fn options(channels: &[&str]) -> OpenOptions {
+        OpenOptions {
+            channels: Some(channels.iter().copied().map(Channel::new).collect()),
+            ..OpenOptions::default()
+        }
+    }
+
+    fn found(paths: &[&Path], channels: &[&str]) -> Inputs {
+        let paths: Vec<PathBuf> = paths.iter().map(|p| p.to_path_buf()).collect();
+        find_inputs(&paths, &options(channels)).unwrap()
+    }
+
+    fn ids(inputs: &Inputs) -> Vec<&str> {
+        inputs.entries.iter().map(|i| i.id.as_str()).collect()
+    }
+
+    fn grey_format() -> PixelFormat {
+        PixelFormat::new(vec![Channel::new("GRAY")])
+    }
+
+    /// The error and its causes.
+    fn told(error: &Error) -> String {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            text = format!("{text} / {cause}");
+            next = cause.source();
+        }
+        text
+    }
+
+    #[test]
+    fn every_broken_file_is_an_entry_with_its_reason_and_good_ones_stay_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..30 {
+            grey(&dir.path().join(format!("good{i:02}.png")), i);
+        }
+        let read_all = |inputs: &mut Inputs| {
+            let format = inputs.format(&grey_format()).unwrap();
+            let reader = ImageReader::new(format, Limits::default());
+            let read: Vec<_> = inputs
+                .entries
+                .drain(..)
+                .map(|input| {
+                    let image = input.sample.and_then(|sample| reader.read(&sample));
+                    (input.path, image)
+                })
+                .collect();
+            read
+        };
+        let before = read_all(&mut found(&[dir.path()], &["GRAY"]));
+        let broken = write_broken_files(dir.path());
+        assert!(broken.len() >= 24);
+        let after = read_all(&mut found(&[dir.path()], &["GRAY"]));
+        assert_eq!(after.len(), 30 + broken.len());
+        for (path, says) in &broken {
+            let (_, result) = after.iter().find(|(p, _)| p == path).unwrap();
+            let told = told(result.as_ref().unwrap_err());
+            assert!(told.contains(says), "{}: {told}", path.display());
+        }
+        for (path, image) in &before {
+            let (_, again) = after.iter().find(|(p, _)| p == path).unwrap();
+            assert_eq!(image.as_ref().unwrap(), again.as_ref().unwrap());
+        }
+    }
+
+    #[test]
+    fn stems_that_repeat_give_way_to_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "a/1.png", "b/1.png", "b/1.bmp", "b/2.png", "a_3.png", "a/3.png",
+        ] {
+            grey(&dir.path().join(name), 9);
+        }
+        let inputs = found(&[dir.path()], &["GRAY"]);
+        assert_eq!(ids(&inputs), ["2", "3", "a/1", "a_3", "b/1.bmp", "b/1.png"]);
+        let twice = dir.path().join("b/2.png");
+        assert_eq!(
+            ids(&found(&[&twice, &twice], &["GRAY"])),
+            ["2.png", "2.png#2"]
+        );
+    }
+
+    #[test]
+    fn masks_are_left_out_and_said_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["x.png", "x_mask.png", "masks/x.png", "y_mask.png"] {
+            grey(&dir.path().join(name), 9);
+        }
+        let inputs = found(&[dir.path()], &["GRAY"]);
+        assert_eq!(ids(&inputs), ["x", "y_mask"]);
+        assert_eq!(inputs.notes, ["2 masks left out: x_mask.png, masks/"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_circle_are_followed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        grey(&dir.path().join("a/1.png"), 9);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/up")).unwrap();
+        let inputs = found(&[dir.path()], &["GRAY"]);
+        assert_eq!(ids(&inputs), ["1"]);
+        assert!(inputs.notes[0].contains("second way"), "{:?}", inputs.notes);
+    }
+
+    #[test]
+    fn files_of_single_channels_become_one_piece() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["p_GRAY.png", "p_AM.png", "q_GRAY.png", "left_R.png"] {
+            grey(&dir.path().join(name), 9);
+        }
+        let inputs = found(&[dir.path()], &["GRAY", "AM"]);
+        assert_eq!(ids(&inputs), ["left_R", "p", "q"]);
+        let p = inputs.entries[1].sample.as_ref().unwrap();
+        assert!(matches!(&p.source, PixelSource::Channels(paths) if paths.len() == 2));
+        let q = inputs.entries[2].sample.as_ref().unwrap_err();
+        assert!(q.to_string().contains("no file of channel AM"), "{q}");
+        // One channel needed: the other lights of a set are left out, lone files stand.
+        let inputs = found(&[dir.path()], &["GRAY"]);
+        assert_eq!(ids(&inputs), ["left_R", "p", "q_GRAY"]);
+        assert!(inputs.notes[0].contains("p_AM.png"), "{:?}", inputs.notes);
+        // R of a colour camera may as well mean right.
+        assert_eq!(ids(&found(&[dir.path()], &["R", "G", "B"])).len(), 4);
+    }
+
+    #[test]
+    fn nothing_to_look_at_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("notes.txt"), "x").unwrap();
+        let error = find_inputs(&[dir.path().into()], &options(&["GRAY"])).unwrap_err();
+        assert!(
+            error.to_string().contains("no picture or array found"),
+            "{error}"
+        );
+        let gone = dir.path().join("gone.png");
+        assert!(find_inputs(std::slice::from_ref(&gone), &options(&["GRAY"])).is_err());
+        assert!(find_inputs(&[], &options(&["GRAY"])).is_err());
+        let good = dir.path().join("good.png");
+        grey(&good, 3);
+        let inputs = found(&[&gone, &good], &["GRAY"]);
+        assert_eq!(inputs.entries.len(), 2);
+        assert!(inputs.entries[0].sample.is_err());
+    }
+
+    #[test]
+    fn a_labelled_set_gives_its_pieces_and_an_error_for_those_without_pixels() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("arrays")).unwrap();
+        npy::write(&dir.path().join("arrays/a.npy"), &[4, 5, 6], &[9u8; 120]).unwrap();
+        fs::write(
+            dir.path().join("annotations_binary.csv"),
+            "ID,error\na,0\nb,1\n",
+        )
+        .unwrap();
+        let mut inputs = found(&[dir.path()], &["GRAY", "AM", "G", "R", "W", "NORMAL"]);
+        assert_eq!(ids(&inputs), ["a", "b"]);
+        assert!(inputs.entries[1].sample.is_err());
+        let format = inputs.format(&PixelFormat::new(Channel::eraser())).unwrap();
+        assert_eq!(format, PixelFormat::new(Channel::eraser()));
+    }
+
+    #[test]
+    fn declared_channels_that_the_model_does_not_know_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        grey(&dir.path().join("a.png"), 3);
+        fs::write(dir.path().join("dataset.json"), r#"{"channels": ["UV"]}"#).unwrap();
+        let mut inputs = found(&[dir.path()], &["GRAY"]);
+        let error = inputs.format(&grey_format()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("channels are UV, the model needs GRAY"),
+            "{error}"
+        );
     }
 }

@@ -82,7 +82,11 @@ impl Layout {
             let is_table = path
                 .extension()
                 .is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-            return Ok(if is_table { Self::Manifest } else { Self::Loose });
+            return Ok(if is_table {
+                Self::Manifest
+            } else {
+                Self::Loose
+            });
         }
         if milan::TABLES.iter().any(|name| path.join(name).is_file()) {
             return Ok(Self::Milan);
@@ -161,7 +165,11 @@ fn note_list<S: AsRef<str>>(notes: &mut Vec<String>, text: &str, items: &[S]) {
     } else {
         String::new()
     };
-    notes.push(format!("{} {text}: {}{more}", items.len(), shown.join(", ")));
+    notes.push(format!(
+        "{} {text}: {}{more}",
+        items.len(),
+        shown.join(", ")
+    ));
 }
 
 /// Ids for files of a data set: their stems if no two are equal, else their
@@ -171,7 +179,10 @@ fn ids_for_all(relative: &[&Path]) -> Vec<String> {
     if all_differ(&stems) {
         return stems;
     }
-    let without: Vec<String> = relative.iter().map(|p| slashed(&p.with_extension(""))).collect();
+    let without: Vec<String> = relative
+        .iter()
+        .map(|p| slashed(&p.with_extension("")))
+        .collect();
     if all_differ(&without) {
         return without;
     }
@@ -207,7 +218,8 @@ fn slashed(path: &Path) -> String {
 /// A stem without the `_mask` that some data sets add to a mask's name.
 fn mask_stem(path: &Path) -> String {
     let stem = stem(path);
-    stem.strip_suffix("_mask").map_or(stem.clone(), str::to_string)
+    stem.strip_suffix("_mask")
+        .map_or(stem.clone(), str::to_string)
 }
 
 /// Masks of one folder by the stem they belong to.

@@ -55,3 +55,27 @@ pub fn read_mask(path: &Path, limits: Limits) -> Result<Array2<bool>> {
         (0..channels).any(|c| counts(values[at(y, x, c)]))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_white_counts_and_small_integers_are_indices() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.png");
+        let read = |values: [u8; 3]| {
+            image::GrayImage::from_raw(3, 1, values.to_vec())
+                .unwrap()
+                .save(&path)
+                .unwrap();
+            read_mask(&path, Limits::default())
+                .unwrap()
+                .into_raw_vec_and_offset()
+                .0
+        };
+        assert_eq!(read([0, 127, 128]), [false, false, true]);
+        assert_eq!(read([0, 1, 3]), [false, true, true]);
+        assert_eq!(read([0, 0, 0]), [false; 3]);
+    }
+}

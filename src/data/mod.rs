@@ -17,3 +17,8 @@ pub mod prediction;
 pub mod reader;
 pub mod sample;
 pub(crate) mod survey;
+
+/// Broken files for the tests here; the command-line tests use them too.
+#[cfg(test)]
+#[path = "../../tests/suite/broken.rs"]
+mod broken;

@@ -218,7 +218,9 @@ fn open(path: &Path) -> Result<(NpyHeader, File)> {
     let mut start = [0u8; 8];
     file.read_exact(&mut start).map_err(short)?;
     if &start[..6] != MAGIC {
-        return Err(bad("not an npy file (it does not start with \\x93NUMPY)".into()));
+        return Err(bad(
+            "not an npy file (it does not start with \\x93NUMPY)".into()
+        ));
     }
     let (header_length, prefix) = match start[6] {
         1 => {
@@ -475,7 +477,10 @@ pub fn write<T: Element>(path: &Path, shape: &[usize], data: &[T]) -> Result<()>
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn write_array<T: Element, D: Dimension>(path: &Path, array: ArrayView<'_, T, D>) -> Result<()> {
+pub fn write_array<T: Element, D: Dimension>(
+    path: &Path,
+    array: ArrayView<'_, T, D>,
+) -> Result<()> {
     let shape = array.shape().to_vec();
     match array.as_slice() {
         Some(data) => write(path, &shape, data),
@@ -549,7 +554,8 @@ mod tests {
 
     #[test]
     fn a_claimed_shape_that_wraps_around_is_refused() {
-        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4), }";
+        let header =
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4), }";
         assert!(reason(header, b"").contains("larger than any memory"));
         let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999, 6), }";
         assert!(reason(header, b"12345678").contains("truncated"));
@@ -558,15 +564,36 @@ mod tests {
     #[test]
     fn odd_headers_are_refused_with_a_reason() {
         let cases = [
-            ("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "pickle"),
-            ("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", "<i8"),
-            ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", "structured array"),
-            ("{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}", "a length is expected"),
+            (
+                "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
+                "pickle",
+            ),
+            (
+                "{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}",
+                "<i8",
+            ),
+            (
+                "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
+                "structured array",
+            ),
+            (
+                "{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}",
+                "a length is expected",
+            ),
             ("{'descr': '|u1', 'fortran_order': False}", "no \"shape\""),
             ("{'descr': '|u1', 'descr': '|u1'}", "twice"),
-            ("{'descr': '|u1', 'fortran_order': 0, 'shape': (1,)}", "True or False"),
-            ("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)} x", "goes on"),
-            ("{'descr': 'é1', 'fortran_order': False, 'shape': (1,)}", "dtype"),
+            (
+                "{'descr': '|u1', 'fortran_order': 0, 'shape': (1,)}",
+                "True or False",
+            ),
+            (
+                "{'descr': '|u1', 'fortran_order': False, 'shape': (1,)} x",
+                "goes on",
+            ),
+            (
+                "{'descr': 'é1', 'fortran_order': False, 'shape': (1,)}",
+                "dtype",
+            ),
             ("", "expected"),
         ];
         for (header, fragment) in cases {

@@ -252,7 +252,11 @@ impl ImageReader {
 
 impl Block {
     /// One channel's values, row by row.
-    fn channel<'a, T: Copy>(&self, values: &'a [T], channel: usize) -> impl Iterator<Item = T> + use<'a, T> {
+    fn channel<'a, T: Copy>(
+        &self,
+        values: &'a [T],
+        channel: usize,
+    ) -> impl Iterator<Item = T> + use<'a, T> {
         let plane = self.height * self.width;
         let (start, step) = match self.order {
             AxisOrder::ChannelsFirst => (channel * plane, 1),
@@ -268,7 +272,11 @@ impl Block {
 }
 
 /// Divides by white; gives back the first value outside the range, if any.
-fn scale<T: Into<f64>>(values: impl Iterator<Item = T>, white: f64, out: &mut [f32]) -> Option<f64> {
+fn scale<T: Into<f64>>(
+    values: impl Iterator<Item = T>,
+    white: f64,
+    out: &mut [f32],
+) -> Option<f64> {
     let allowed = -RANGE_TOLERANCE..=1.0 + RANGE_TOLERANCE;
     for (out, value) in out.iter_mut().zip(values) {
         let value: f64 = value.into();
@@ -279,4 +287,143 @@ fn scale<T: Into<f64>>(values: impl Iterator<Item = T>, white: f64, out: &mut [f
         *out = share.clamp(0.0, 1.0) as f32;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::format::PixelRange;
+    use crate::data::layout::loose::unlabelled;
+    use crate::data::npy;
+    use crate::data::sample::{Channel, SampleId};
+
+    fn read(path: &Path, format: &PixelFormat) -> Result<Image> {
+        let sample = unlabelled(SampleId::new("s"), PixelSource::File(path.into()));
+        ImageReader::new(format.clone(), Limits::default()).read(&sample)
+    }
+
+    fn format(names: &[&str]) -> PixelFormat {
+        PixelFormat::new(names.iter().copied().map(Channel::new).collect())
+    }
+
+    /// The error's causes, below the sample.
+    fn told(error: &Error) -> String {
+        let mut text = String::new();
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            text = format!("{text}{cause}\n");
+            next = cause.source();
+        }
+        text
+    }
+
+    #[test]
+    fn both_axis_orders_give_the_same_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npy");
+        let mut expected = format(&["A", "B"]);
+        npy::write(&path, &[1, 3, 2], &[0u8, 51, 102, 153, 204, 255]).unwrap();
+        let last = read(&path, &expected).unwrap();
+        assert_eq!(last.as_slice(), [0.0, 0.4, 0.8, 0.2, 0.6, 1.0]);
+        assert_eq!((last.channels(), last.height(), last.width()), (2, 1, 3));
+        let told = told(&read(&path, &format(&["A", "B", "C"])).unwrap_err());
+        assert!(
+            told.starts_with("2 channels found, 3 expected (A B C)"),
+            "{told}"
+        );
+        npy::write(&path, &[2, 1, 3], &[0u8, 102, 204, 51, 153, 255]).unwrap();
+        assert!(
+            read(&path, &expected)
+                .unwrap_err()
+                .to_string()
+                .contains("sample s")
+        );
+        expected.axis = AxisOrder::ChannelsFirst;
+        assert_eq!(read(&path, &expected).unwrap(), last);
+    }
+
+    #[test]
+    fn each_kind_of_number_has_its_own_white() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npy");
+        let mut grey = format(&["GRAY"]);
+        npy::write(&path, &[1, 2], &[0u16, 13107]).unwrap();
+        assert_eq!(read(&path, &grey).unwrap().as_slice(), [0.0, 0.2]);
+        npy::write(&path, &[1, 2], &[0.25f64, 1.00001]).unwrap();
+        assert_eq!(read(&path, &grey).unwrap().as_slice(), [0.25, 1.0]);
+        npy::write(&path, &[1, 2], &[0.25f32, 3.0]).unwrap();
+        let told = told(&read(&path, &grey).unwrap_err());
+        assert!(told.contains("value 3 found, 0 to 1 expected"), "{told}");
+        grey.range = PixelRange::byte();
+        assert_eq!(read(&path, &grey).unwrap().as_slice()[1], 3.0 / 255.0);
+    }
+
+    #[test]
+    fn wanted_channels_are_picked_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npy");
+        npy::write(&path, &[1, 1, 3], &[0u8, 51, 255]).unwrap();
+        let mut wanted = format(&["C", "A"]);
+        assert!(read(&path, &wanted).is_err());
+        wanted.stored = Some(["A", "B", "C"].map(Channel::new).to_vec());
+        assert_eq!(read(&path, &wanted).unwrap().as_slice(), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn grey_and_colour_are_not_mixed_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        let save = |pixel| {
+            image::RgbImage::from_pixel(2, 2, image::Rgb(pixel))
+                .save(&path)
+                .unwrap()
+        };
+        let (grey, mut colour) = (format(&["GRAY"]), format(&["R", "G", "B"]));
+        save([51, 51, 51]);
+        assert_eq!(read(&path, &grey).unwrap().as_slice(), [0.2; 4]);
+        save([51, 51, 52]);
+        let told = told(&read(&path, &grey).unwrap_err());
+        assert!(
+            told.starts_with("3 channels found, 1 expected (GRAY)"),
+            "{told}"
+        );
+        image::GrayImage::from_pixel(2, 2, image::Luma([51]))
+            .save(&path)
+            .unwrap();
+        assert!(read(&path, &colour).is_err());
+        colour.grey_as_colour = true;
+        assert_eq!(read(&path, &colour).unwrap().as_slice(), [0.2; 12]);
+    }
+
+    #[test]
+    fn files_of_one_sample_must_agree_in_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a.png", "b.png"].map(|name| dir.path().join(name));
+        image::GrayImage::new(4, 3).save(&paths[0]).unwrap();
+        image::GrayImage::from_pixel(4, 3, image::Luma([255]))
+            .save(&paths[1])
+            .unwrap();
+        let mut sample = unlabelled(SampleId::new("s"), PixelSource::Channels(paths.to_vec()));
+        let reader = ImageReader::new(format(&["A", "B"]), Limits::default());
+        let image = reader.read(&sample).unwrap();
+        assert_eq!((image.channels(), image.height(), image.width()), (2, 3, 4));
+        assert_eq!(image.channel(1)[[2, 3]], 1.0);
+        sample.mask = Some(paths[1].clone());
+        assert!(
+            reader
+                .read_mask(&sample, &image)
+                .unwrap()
+                .unwrap()
+                .iter()
+                .all(|&m| m)
+        );
+        image::GrayImage::new(5, 3).save(&paths[1]).unwrap();
+        let told_of = told(&reader.read(&sample).unwrap_err());
+        assert!(
+            told_of.contains("channel B (height, width): (3, 5) found, (3, 4) expected"),
+            "{told_of}"
+        );
+        let mask = reader.read_mask(&sample, &image).unwrap_err();
+        assert!(told(&mask).contains("(3, 5) found"), "{}", told(&mask));
+    }
 }

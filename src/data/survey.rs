@@ -86,13 +86,17 @@ pub(crate) fn decide(
             return Ok((fallback.clone(), Vec::new()));
         }
         return Err(match failure {
-            Some(error) => error.help("none of the files looked at could be read; this is the first"),
+            Some(error) => {
+                error.help("none of the files looked at could be read; this is the first")
+            }
             None => Error::data("there is no picture or array to look at"),
         });
     }
 
     let mut notes = Vec::new();
-    let axis = known.axis.unwrap_or_else(|| axis_order(&facts, known, &mut notes));
+    let axis = known
+        .axis
+        .unwrap_or_else(|| axis_order(&facts, known, &mut notes));
     let range = known.range.unwrap_or_else(|| {
         let fallback = known.fallback.as_ref().map(|f| f.range).unwrap_or_default();
         range(&facts, fallback, &mut notes)
@@ -139,7 +143,10 @@ fn look(sample: &Sample, known: &Known, limits: Limits) -> Result<Vec<Facts>> {
         PixelSource::File(path) => std::slice::from_ref(path),
         PixelSource::Channels(paths) => paths.as_slice(),
     };
-    paths.iter().map(|path| look_at(path, known, limits)).collect()
+    paths
+        .iter()
+        .map(|path| look_at(path, known, limits))
+        .collect()
 }
 
 fn look_at(path: &Path, known: &Known, limits: Limits) -> Result<Facts> {
@@ -241,32 +248,35 @@ fn axis_order(facts: &[(bool, Facts)], known: &Known, notes: &mut Vec<String>) -
 }
 
 fn range(facts: &[(bool, Facts)], fallback: PixelRange, notes: &mut Vec<String>) -> PixelRange {
-    let mut settle = |what: &str, narrow: f64, wide: f64, stands: f64, takes: &dyn Fn(Dtype) -> bool| {
-        let limit = narrow * (1.0 + RANGE_TOLERANCE);
-        let (within, beyond): (Vec<_>, Vec<_>) = facts
-            .iter()
-            .filter(|(_, f)| takes(f.dtype))
-            .filter_map(|(_, f)| Some((&f.path, f.peak?)))
-            .partition(|(_, peak)| *peak <= limit);
-        let (chosen, odd) = match within.len().cmp(&beyond.len()) {
-            _ if within.is_empty() && beyond.is_empty() => return stands,
-            std::cmp::Ordering::Greater => (narrow, &beyond),
-            _ => (wide, &within),
-        };
-        if let Some((path, peak)) = odd.first() {
-            notes.push(format!(
-                "range: {what} run from 0 to {chosen} by the majority of the files looked at; \
+    let mut settle =
+        |what: &str, narrow: f64, wide: f64, stands: f64, takes: &dyn Fn(Dtype) -> bool| {
+            let limit = narrow * (1.0 + RANGE_TOLERANCE);
+            let (within, beyond): (Vec<_>, Vec<_>) = facts
+                .iter()
+                .filter(|(_, f)| takes(f.dtype))
+                .filter_map(|(_, f)| Some((&f.path, f.peak?)))
+                .partition(|(_, peak)| *peak <= limit);
+            let (chosen, odd) = match within.len().cmp(&beyond.len()) {
+                _ if within.is_empty() && beyond.is_empty() => return stands,
+                std::cmp::Ordering::Greater => (narrow, &beyond),
+                _ => (wide, &within),
+            };
+            if let Some((path, peak)) = odd.first() {
+                notes.push(format!(
+                    "range: {what} run from 0 to {chosen} by the majority of the files looked at; \
                  {} of {} say otherwise ({} reaches {peak})",
-                odd.len(),
-                within.len() + beyond.len(),
-                path.display()
-            ));
-        }
-        chosen
-    };
+                    odd.len(),
+                    within.len() + beyond.len(),
+                    path.display()
+                ));
+            }
+            chosen
+        };
     PixelRange {
         uint8: 255.0,
-        uint16: settle("16-bit integers", 255.0, 65535.0, fallback.uint16, &|d| d == Dtype::U16),
+        uint16: settle("16-bit integers", 255.0, 65535.0, fallback.uint16, &|d| {
+            d == Dtype::U16
+        }),
         float: settle("floats", 1.0, 255.0, fallback.float, &|d| {
             matches!(d, Dtype::F32 | Dtype::F64)
         }),
@@ -280,8 +290,13 @@ fn channel_count(facts: &[(bool, Facts)], axis: AxisOrder) -> (Option<usize>, bo
     let (mut grey, mut colour) = (0, 0);
     for (_, fact) in facts.iter().filter(|(whole, _)| *whole) {
         match &fact.shape {
-            Shape::Picture { channels: 3, coloured: true } => colour += 1,
-            Shape::Picture { channels: 1 | 3, .. } => grey += 1,
+            Shape::Picture {
+                channels: 3,
+                coloured: true,
+            } => colour += 1,
+            Shape::Picture {
+                channels: 1 | 3, ..
+            } => grey += 1,
             Shape::Picture { channels, .. } => *votes.entry(*channels).or_default() += 1,
             Shape::Array(shape) => {
                 let channels = match (shape[..].first(), shape.get(2), axis) {
@@ -301,4 +316,128 @@ fn channel_count(facts: &[(bool, Facts)], axis: AxisOrder) -> (Option<usize>, bo
         .max_by_key(|&(channels, count)| (*count, *channels))
         .map(|(channels, _)| *channels);
     (count, colour > 0 && grey > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::layout::loose::unlabelled;
+    use crate::data::npy;
+    use crate::data::sample::SampleId;
+
+    fn decided(dir: &Path, known: &Known) -> Result<(PixelFormat, Vec<String>)> {
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        paths.sort();
+        let samples: Vec<Sample> = paths
+            .into_iter()
+            .map(|p| unlabelled(SampleId::new(p.display().to_string()), PixelSource::File(p)))
+            .collect();
+        decide(
+            &samples.iter().collect::<Vec<_>>(),
+            known,
+            Limits::default(),
+        )
+    }
+
+    #[test]
+    fn the_axis_of_the_expected_length_counts_the_channels() {
+        let dir = tempfile::tempdir().unwrap();
+        npy::write(&dir.path().join("a.npy"), &[6, 4, 5], &[1u8; 120]).unwrap();
+        // Taken by length alone, the last axis would be the channels.
+        let (format, _) = decided(dir.path(), &Known::default()).unwrap();
+        assert_eq!(
+            (format.axis, format.channels.len()),
+            (AxisOrder::ChannelsLast, 5)
+        );
+        let known = Known {
+            channels: Some(Channel::eraser()),
+            ..Known::default()
+        };
+        let (format, _) = decided(dir.path(), &known).unwrap();
+        assert_eq!(format.axis, AxisOrder::ChannelsFirst);
+    }
+
+    #[test]
+    fn one_wild_value_does_not_change_the_range_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..9 {
+            let top = if i == 4 { 3.0 } else { 1.0 };
+            npy::write(
+                &dir.path().join(format!("{i}.npy")),
+                &[1, 2],
+                &[0.25f32, top],
+            )
+            .unwrap();
+        }
+        let (format, notes) = decided(dir.path(), &Known::default()).unwrap();
+        assert_eq!(format.range.float, 1.0);
+        assert!(notes[0].contains("4.npy reaches 3"), "{notes:?}");
+    }
+
+    #[test]
+    fn bytes_kept_in_wider_numbers_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        npy::write(&dir.path().join("a.npy"), &[1, 2], &[0u16, 255]).unwrap();
+        npy::write(&dir.path().join("b.npy"), &[1, 2], &[0f64, 254.0]).unwrap();
+        npy::write(&dir.path().join("c.npy"), &[1, 2], &[0f32, 0.0]).unwrap();
+        let (format, notes) = decided(dir.path(), &Known::default()).unwrap();
+        assert_eq!(format.range, PixelRange::byte());
+        assert!(notes.is_empty(), "{notes:?}");
+        npy::write(&dir.path().join("a.npy"), &[1, 2], &[0u16, 256]).unwrap();
+        assert_eq!(
+            decided(dir.path(), &Known::default())
+                .unwrap()
+                .0
+                .range
+                .uint16,
+            65535.0
+        );
+    }
+
+    #[test]
+    fn grey_stored_as_colour_is_grey_until_a_colour_picture_is_among_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let save = |name: &str, pixel: [u8; 3]| {
+            let path = dir.path().join(name);
+            image::RgbImage::from_pixel(4, 4, image::Rgb(pixel))
+                .save(path)
+                .unwrap();
+        };
+        save("a.png", [7, 7, 7]);
+        image::GrayImage::new(4, 4)
+            .save(dir.path().join("b.png"))
+            .unwrap();
+        let (format, _) = decided(dir.path(), &Known::default()).unwrap();
+        assert_eq!(format.names(), ["GRAY"]);
+        save("c.png", [7, 8, 7]);
+        let (format, _) = decided(dir.path(), &Known::default()).unwrap();
+        assert_eq!(format.names(), ["R", "G", "B"]);
+        assert!(format.grey_as_colour);
+    }
+
+    #[test]
+    fn the_sample_of_files_is_spread_from_first_to_last() {
+        let samples: Vec<Sample> = (0..1000)
+            .map(|i| unlabelled(SampleId::new(i.to_string()), PixelSource::File("x".into())))
+            .collect();
+        let chosen = spread(&samples.iter().collect::<Vec<_>>());
+        assert_eq!(chosen.len(), 64);
+        assert_eq!(
+            (chosen[0].id.as_str(), chosen[63].id.as_str()),
+            ("0", "999")
+        );
+    }
+
+    #[test]
+    fn unreadable_files_have_no_vote() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.png"), "no picture").unwrap();
+        let error = decided(dir.path(), &Known::default()).unwrap_err();
+        assert!(error.to_string().contains("neither PNG"), "{error}");
+        npy::write(&dir.path().join("b.npy"), &[1, 1], &[0.5f32]).unwrap();
+        assert!(decided(dir.path(), &Known::default()).is_ok());
+    }
 }

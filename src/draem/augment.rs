@@ -24,12 +24,22 @@ const APPLIED: usize = 3;
 pub fn augment(texture: &mut Array3<f32>, rng: &mut impl Rng) {
     for kind in sample(rng, KINDS, APPLIED) {
         match kind {
-            0 => per_channel(texture, rng, |rng| rng.random_range(0.5..2.0), |v, g: f32| v.powf(g)),
+            0 => per_channel(
+                texture,
+                rng,
+                |rng| rng.random_range(0.5..2.0),
+                |v, g: f32| v.powf(g),
+            ),
             1 => {
                 let (gain, shift) = (rng.random_range(0.8..1.2), rng.random_range(-0.12..0.12));
                 texture.mapv_inplace(|v: f32| v * gain + shift);
             }
-            2 => per_channel(texture, rng, |rng| rng.random_range(0.6..1.4), |v, g: f32| v * g),
+            2 => per_channel(
+                texture,
+                rng,
+                |rng| rng.random_range(0.6..1.4),
+                |v, g: f32| v * g,
+            ),
             3 => {
                 let above: f32 = rng.random_range(0.125..0.5);
                 texture.mapv_inplace(|v| if v >= above { 1.0 - v } else { v });

@@ -102,16 +102,31 @@ mod tests {
         let shape = [2, 3, 16, 12];
         let x = Var::from_tensor(&tensor(&reference["x"], &shape)).unwrap();
         let y = tensor(&reference["y"], &shape);
-        for (name, loss) in [("l2", l2 as fn(&Tensor, &Tensor) -> Result<Tensor>), ("ssim", ssim)] {
+        for (name, loss) in [
+            ("l2", l2 as fn(&Tensor, &Tensor) -> Result<Tensor>),
+            ("ssim", ssim),
+        ] {
             let value = loss(x.as_tensor(), &y).unwrap();
-            close(&value, &tensor(&serde_json::json!([reference[name]["loss"]]), &[]), 1e-4);
+            close(
+                &value,
+                &tensor(&serde_json::json!([reference[name]["loss"]]), &[]),
+                1e-4,
+            );
             let grads = value.backward().unwrap();
-            close(grads.get(&x).unwrap(), &tensor(&reference[name]["gradient"], &shape), 1e-4);
+            close(
+                grads.get(&x).unwrap(),
+                &tensor(&reference[name]["gradient"], &shape),
+                1e-4,
+            );
         }
         let p = Var::from_tensor(&tensor(&reference["p"], &[2, 2, 6, 5])).unwrap();
         let mask = tensor(&reference["mask"], &[2, 1, 6, 5]);
         let value = focal(p.as_tensor(), &mask).unwrap();
-        close(&value, &tensor(&serde_json::json!([reference["focal"]["loss"]]), &[]), 1e-4);
+        close(
+            &value,
+            &tensor(&serde_json::json!([reference["focal"]["loss"]]), &[]),
+            1e-4,
+        );
         let grads = value.backward().unwrap();
         close(
             grads.get(&p).unwrap(),

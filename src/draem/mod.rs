@@ -173,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_size_the_pooling_cannot_halve_five_times_is_refused() {
-        let o = DraemOptions { size: 100, ..DraemOptions::default() };
+        let o = DraemOptions {
+            size: 100,
+            ..DraemOptions::default()
+        };
         assert!(o.check().unwrap_err().to_string().contains("draem.size"));
         DraemOptions::default().check().unwrap();
         DraemOptions::paper().check().unwrap();

@@ -61,7 +61,10 @@ impl Draem {
             || !widths.contains(&shape.reconstructive_width)
             || !widths.contains(&shape.discriminative_width)
         {
-            return Err(Error::setting("draem", format!("{shape:?} is out of range")));
+            return Err(Error::setting(
+                "draem",
+                format!("{shape:?} is out of range"),
+            ));
         }
         let parameters = Parameters::frozen(weights, device);
         let networks = Networks::new(

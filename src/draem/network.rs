@@ -270,9 +270,9 @@ mod tests {
 
     /// The value that tests/reference/draem.py gives entry `index` of a parameter.
     fn formula(name: &str, dims: &[usize]) -> Vec<f32> {
-        let hash = name
-            .bytes()
-            .fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
+        let hash = name.bytes().fold(2_166_136_261u32, |h, b| {
+            (h ^ u32::from(b)).wrapping_mul(16_777_619)
+        });
         let scale = match dims {
             [_, c, h, w] => (12.0 * 2.0 / (c * h * w) as f64).sqrt(),
             _ => 1.0,
@@ -297,7 +297,12 @@ mod tests {
     }
 
     fn numbers(value: &serde_json::Value) -> Vec<f64> {
-        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_f64().unwrap())
+            .collect()
     }
 
     /// Both networks with the reference's weights, and its input.
@@ -328,7 +333,10 @@ mod tests {
 
     fn every_eighth(plane: &Tensor) -> Vec<f32> {
         let rows: Vec<Vec<f32>> = plane.to_vec2().unwrap();
-        rows.iter().step_by(8).flat_map(|r| r.iter().step_by(8).copied()).collect()
+        rows.iter()
+            .step_by(8)
+            .flat_map(|r| r.iter().step_by(8).copied())
+            .collect()
     }
 
     #[test]
@@ -366,16 +374,28 @@ mod tests {
         ];
         for (found, expected) in losses.iter().zip(numbers(&reference["step"]["losses"])) {
             let found = f64::from(found.to_scalar::<f32>().unwrap());
-            assert!((found - expected).abs() < 1e-4 * expected, "{found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-4 * expected,
+                "{found} {expected}"
+            );
         }
         let total = ((&losses[0] + &losses[1]).unwrap() + &losses[2]).unwrap();
         let gradients = total.backward().unwrap();
         for (name, var) in parameters.trainable() {
-            let norm = gradients.get(&var).unwrap().sqr().unwrap().sum_all().unwrap();
+            let norm = gradients
+                .get(&var)
+                .unwrap()
+                .sqr()
+                .unwrap()
+                .sum_all()
+                .unwrap();
             let norm = f64::from(norm.to_scalar::<f32>().unwrap()).sqrt();
             let expected = reference["step"]["gradient_norms"][&name].as_f64().unwrap();
             // A bias before batch norm has no gradient but rounding: hence the absolute part.
-            assert!((norm - expected).abs() < 1e-3 * expected + 2e-5, "{name}: {norm} {expected}");
+            assert!(
+                (norm - expected).abs() < 1e-3 * expected + 2e-5,
+                "{name}: {norm} {expected}"
+            );
         }
     }
 }

@@ -46,9 +46,8 @@ pub fn random_perlin(
     (rows, columns): (usize, usize),
     rng: &mut impl Rng,
 ) -> Array2<f32> {
-    let angles = Array2::from_shape_simple_fn((rows + 1, columns + 1), || {
-        TAU * rng.random::<f32>()
-    });
+    let angles =
+        Array2::from_shape_simple_fn((rows + 1, columns + 1), || TAU * rng.random::<f32>());
     perlin(height, width, &angles)
 }
 

@@ -137,7 +137,12 @@ mod tests {
         let source = AnomalySource::textures();
         let mut clean = 0;
         for i in 0..200 {
-            let s = simulate(good.view(), &source, &options(), Seed::new(5).derive("t", i));
+            let s = simulate(
+                good.view(),
+                &source,
+                &options(),
+                Seed::new(5).derive("t", i),
+            );
             assert_eq!(s.good, good);
             clean += usize::from(s.defective == s.good);
             for channel in s.defective.outer_iter() {

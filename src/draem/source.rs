@@ -76,7 +76,12 @@ fn painted(side: usize, rng: &mut impl Rng) -> Array3<f32> {
 
 /// A random window of the picture at the wanted size, mirrored where the
 /// picture is smaller.
-fn cut(picture: ArrayView3<'_, f32>, height: usize, width: usize, rng: &mut impl Rng) -> Array3<f32> {
+fn cut(
+    picture: ArrayView3<'_, f32>,
+    height: usize,
+    width: usize,
+    rng: &mut impl Rng,
+) -> Array3<f32> {
     let (channels, h, w) = picture.dim();
     let top = rng.random_range(0..=h.saturating_sub(height));
     let left = rng.random_range(0..=w.saturating_sub(width));
@@ -118,7 +123,12 @@ fn shuffle_blocks(piece: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32>
     order.shuffle(rng);
     let mut out = piece.to_owned();
     for (to, from) in order.into_iter().enumerate() {
-        let (ty, tx, fy, fx) = (to / grid * bh, to % grid * bw, from / grid * bh, from % grid * bw);
+        let (ty, tx, fy, fx) = (
+            to / grid * bh,
+            to % grid * bw,
+            from / grid * bh,
+            from % grid * bw,
+        );
         let mut block = piece.slice(s![.., fy..fy + bh, fx..fx + bw]);
         if rng.random_bool(0.5) {
             block.invert_axis(Axis(2));
@@ -126,7 +136,8 @@ fn shuffle_blocks(piece: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32>
         if rng.random_bool(0.5) {
             block.invert_axis(Axis(1));
         }
-        out.slice_mut(s![.., ty..ty + bh, tx..tx + bw]).assign(&block);
+        out.slice_mut(s![.., ty..ty + bh, tx..tx + bw])
+            .assign(&block);
     }
     out
 }

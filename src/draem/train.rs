@@ -4,12 +4,12 @@
 //! simulated defects; the reconstructive network is to undo them (L2 + SSIM),
 //! the discriminative one to mark them (focal loss); both learn together.
 
+use super::DraemOptions;
 use super::loss;
 use super::model::{Draem, DraemShape};
 use super::network::Networks;
 use super::simulate::{Simulated, simulate};
 use super::source::AnomalySource;
-use super::DraemOptions;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::layers::Mode;
@@ -207,7 +207,11 @@ impl State {
         let images = |of: fn(&Simulated) -> &Array3<f32>| -> Result<Tensor> {
             let (c, h, w) = of(&batch[0]).dim();
             let pixels: Vec<f32> = batch.iter().flat_map(|s| of(s).iter().copied()).collect();
-            Ok(Tensor::from_vec(pixels, (batch.len(), c, h, w), &self.device)?)
+            Ok(Tensor::from_vec(
+                pixels,
+                (batch.len(), c, h, w),
+                &self.device,
+            )?)
         };
         let good = images(|s| &s.good)?;
         let defective = images(|s| &s.defective)?;
@@ -340,7 +344,15 @@ mod tests {
     fn a_stopped_and_resumed_training_ends_in_the_same_weights() {
         let (images, source, seed) = (images(), AnomalySource::textures(), Seed::new(1));
         let train = |checkpoint: Option<&Checkpoint>, observer: &dyn Observer| {
-            fit(&images, &source, &tiny(), seed, &Device::Cpu, checkpoint, observer)
+            fit(
+                &images,
+                &source,
+                &tiny(),
+                seed,
+                &Device::Cpu,
+                checkpoint,
+                observer,
+            )
         };
         let (whole, losses) = train(None, &Silent).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -352,7 +364,10 @@ mod tests {
         let stopped = train(Some(&checkpoint), &StopAfter(AtomicUsize::new(3)));
         assert!(matches!(stopped, Err(Error::Stopped)));
         let (resumed, again) = train(Some(&checkpoint), &Silent).unwrap();
-        assert_eq!(whole.to_safetensors().unwrap(), resumed.to_safetensors().unwrap());
+        assert_eq!(
+            whole.to_safetensors().unwrap(),
+            resumed.to_safetensors().unwrap()
+        );
         assert_eq!(losses, again);
         checkpoint.fingerprint = "b".into();
         assert!(train(Some(&checkpoint), &Silent).is_err());
@@ -362,14 +377,25 @@ mod tests {
     fn the_number_of_threads_changes_nothing() {
         let (images, source, seed) = (images(), AnomalySource::textures(), Seed::new(2));
         let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| {
                 let options = tiny();
-                fit(&images, &source, &options, seed, &Device::Cpu, None, &Silent)
-                    .unwrap()
-                    .0
-                    .to_safetensors()
-                    .unwrap()
+                fit(
+                    &images,
+                    &source,
+                    &options,
+                    seed,
+                    &Device::Cpu,
+                    None,
+                    &Silent,
+                )
+                .unwrap()
+                .0
+                .to_safetensors()
+                .unwrap()
             })
         };
         assert_eq!(with(1), with(3));

@@ -6,7 +6,6 @@
 //! slow, obvious version against which the kernels are tested.
 
 use super::kernels::pool::MaxPool2d;
-use super::kernels::upsample::positions;
 use super::ops::BatchNormOutput;
 use crate::error::Result;
 use candle_core::{D, Tensor};
@@ -159,9 +158,12 @@ pub(super) fn max_pool2d(x: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
 pub(super) fn upsample_bilinear2x(x: &Tensor) -> Result<Tensor> {
     let weights = |size: usize| -> Result<Tensor> {
         let mut matrix = vec![0.0_f32; 2 * size * size];
-        for (row, p) in matrix.chunks_exact_mut(size).zip(positions(size)) {
-            row[p.first] += 1.0 - p.share;
-            row[p.second] += p.share;
+        for (o, row) in matrix.chunks_exact_mut(size).enumerate() {
+            let position = (o * (size - 1)) as f32 / (2 * size - 1) as f32;
+            let first = position as usize;
+            let share = position - first as f32;
+            row[first] += 1.0 - share;
+            row[(first + 1).min(size - 1)] += share;
         }
         Ok(Tensor::from_vec(matrix, (2 * size, size), x.device())?)
     };

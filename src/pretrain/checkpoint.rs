@@ -58,8 +58,8 @@ pub(super) fn read(folder: &Path, device: &Device) -> Result<Checkpoint> {
     let path = folder.join(FILE);
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
     let odd = |reason: String| Error::malformed(&path, format!("not a checkpoint: {reason}"));
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
-        .map_err(|e| odd(e.to_string()))?;
+    let (_, header) =
+        safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| odd(e.to_string()))?;
     let text = header
         .metadata()
         .as_ref()

@@ -172,7 +172,9 @@ impl PretrainOptions {
         at_least("steps", self.steps as usize, 1)?;
         at_least("held_out", self.held_out, 1)?;
         at_least("sides", self.sides.len(), 1)?;
-        self.sides.iter().try_for_each(|&side| at_least("sides", side, 32))
+        self.sides
+            .iter()
+            .try_for_each(|&side| at_least("sides", side, 32))
     }
 
     fn config(&self) -> ResNetConfig {
@@ -293,9 +295,12 @@ impl<'a> Run<'a> {
         let first = self.step * options.batch as u64;
         let batch = pictures(&seed.derive("train", 0), first, options.batch, side);
         let rate = warm_cosine(self.step, options.warm_up, options.steps);
-        self.optimiser.set_learning_rate(options.learning_rate * rate);
+        self.optimiser
+            .set_learning_rate(options.learning_rate * rate);
 
-        let scores = self.network.forward(&input(&batch, side, self.device)?, Mode::Train)?;
+        let scores = self
+            .network
+            .forward(&input(&batch, side, self.device)?, Mode::Train)?;
         let tasks = tasks(&scores, &batch, options.label_smoothing)?;
         let loss = (&tasks[0].loss + &tasks[1].loss)?;
         self.optimiser.backward_step(&loss)?;
@@ -350,7 +355,8 @@ impl<'a> Run<'a> {
     fn write_curve(&self) -> Result<()> {
         let mut text = csv::Writer::from_writer(Vec::new());
         for point in &self.curve {
-            text.serialize(point).map_err(|e| Error::data(e.to_string()))?;
+            text.serialize(point)
+                .map_err(|e| Error::data(e.to_string()))?;
         }
         let bytes = text.into_inner().map_err(|e| Error::data(e.to_string()))?;
         crate::files::write_atomic(&self.folder.join("loss.csv"), &bytes)
@@ -408,7 +414,11 @@ fn input(batch: &[Picture], side: usize, device: &Device) -> Result<Tensor> {
             values.extend(plane.iter().map(|v| (v - MEAN[c]) / DEVIATION[c]));
         }
     }
-    Ok(Tensor::from_vec(values, (batch.len(), 3, side, side), device)?)
+    Ok(Tensor::from_vec(
+        values,
+        (batch.len(), 3, side, side),
+        device,
+    )?)
 }
 
 /// One of the two classifications of a batch.
@@ -443,7 +453,11 @@ fn task(scores: &Tensor, targets: &[usize], smoothing: f64) -> Result<Task> {
     let log_p = shifted.broadcast_sub(&log_sum)?; // [n, classes]
     let loss = ((wanted * log_p)?.sum_all()? * (-1.0 / n as f64))?;
     let best: Vec<u32> = scores.argmax(D::Minus1)?.to_vec1()?;
-    let hits = best.iter().zip(targets).filter(|(b, t)| **b as usize == **t).count();
+    let hits = best
+        .iter()
+        .zip(targets)
+        .filter(|(b, t)| **b as usize == **t)
+        .count();
     Ok(Task { loss, hits })
 }
 

@@ -19,7 +19,7 @@ use ndarray::{Array2, Axis};
 const DIMMED: f32 = 0.82;
 /// The photograph shows through even the strongest colour by what is missing
 /// from 1, so that an inspector sees what is there.
-const OPACITY: f32 = 0.62;
+const OPACITY: f32 = 0.70;
 /// What a map picture shows where nothing is anomalous.
 const GROUND: [f32; 3] = [16.0, 18.0, 24.0];
 

@@ -4,7 +4,8 @@
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
 //! are written), [`journal`] (no row is lost), [`heatmap`] and [`colour`]
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
-//! [`html`]. [`run`] holds what a run was.
+//! [`html`]. [`run`] holds what a run was. [`plots`] and
+//! [`markdown`] serve training and evaluation.
 //!
 //! A whole run, as `goma score` does it:
 //!
@@ -65,6 +66,8 @@ mod golden;
 pub mod heatmap;
 pub mod html;
 pub mod journal;
+pub mod markdown;
+pub mod plots;
 pub mod run;
 pub mod score_folder;
 pub mod scores;

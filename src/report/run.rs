@@ -2,7 +2,9 @@
 //! `Counts` with the closing line.
 
 use crate::data::prediction::Verdict;
+use crate::decision::Rule;
 use crate::report::colour::ColourScale;
+use crate::report::html::figure;
 use crate::report::journal::Fingerprint;
 use crate::report::scores::{RowOutcome, ScoreRow};
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,32 @@ pub struct RuleFacts {
     pub fail_at: f64,
     /// At or above this, and below `fail_at`, a person looks at it.
     pub review_at: Option<f64>,
+}
+
+impl RuleFacts {
+    /// What a fitted rule says, in words.
+    #[must_use]
+    pub fn of(rule: &Rule, score: ScoreColumn) -> Self {
+        let name = match score {
+            ScoreColumn::PDefect => "a defect probability",
+            ScoreColumn::AnomalyScore => "an anomaly score",
+        };
+        let fail = figure(rule.fail_at);
+        let sentence = match rule.review_at {
+            Some(review) => format!(
+                "A piece fails at {name} of {fail} or more; from {} on a person looks at it.",
+                figure(review)
+            ),
+            None => format!("A piece fails at {name} of {fail} or more."),
+        };
+        Self {
+            sentence,
+            basis: format!("How the threshold was chosen: {}.", rule.basis),
+            score,
+            fail_at: rule.fail_at,
+            review_at: rule.review_at,
+        }
+    }
 }
 
 /// The column that the thresholds apply to.

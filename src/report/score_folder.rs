@@ -16,6 +16,7 @@
 
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
+use crate::data::npy;
 use crate::error::{Error, Result};
 use crate::files::{Existing, output_folder, write_atomic, write_atomic_with};
 use crate::report::colour::ColourScale;
@@ -206,7 +207,10 @@ impl ScoreFolder {
                     scored.heatmap = Some(relative);
                 }
                 if let (Some(map), true) = (look.map, self.options.maps) {
-                    write_atomic(&self.path.join(format!("maps/{name}.npy")), &npy(map))?;
+                    npy::write_array(
+                        &self.path.join(format!("maps/{name}.npy")),
+                        map.values().view(),
+                    )?;
                 }
                 Some(Rank::new(scored, index))
             }
@@ -381,22 +385,6 @@ pub fn file_name(id: &str) -> String {
         short.pop();
     }
     format!("{short}~{hash}")
-}
-
-/// A map as NumPy array, format 1.0: f32, `[height, width]`, C order.
-fn npy(map: &AnomalyMap) -> Vec<u8> {
-    let (height, width) = map.values().dim();
-    let mut header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({height}, {width}), }}");
-    // Magic, version and length are 10 bytes; the data begin at a multiple of 64.
-    let padding = 64 - (10 + header.len() + 1) % 64;
-    header.push_str(&" ".repeat(padding % 64));
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(map.values().iter().flat_map(|v| v.to_le_bytes()));
-    bytes
 }
 
 #[cfg(test)]

@@ -214,22 +214,3 @@ fn no_two_ids_share_a_file_and_none_leaves_the_folder() {
     names.dedup();
     assert_eq!(names.len(), hostile.len());
 }
-
-#[test]
-fn a_saved_map_is_an_array_that_numpy_reads() {
-    let map = AnomalyMap::new(Array2::from_shape_fn((2, 3), |(y, x)| {
-        (y * 3 + x) as f32 / 8.0
-    }));
-    let bytes = npy(&map.unwrap());
-    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
-    let header = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
-    assert_eq!((10 + header) % 64, 0);
-    let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
-    assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"));
-    assert!(text.ends_with('\n'));
-    assert_eq!(
-        bytes[10 + header + 4..10 + header + 8],
-        0.125f32.to_le_bytes()
-    );
-    assert_eq!(bytes.len(), 10 + header + 24);
-}

@@ -63,7 +63,12 @@ pub(super) fn decode(path: &Path, bytes: &[u8], limits: Limits) -> Result<Pictur
                 (Values::U16(all), Values::U16(v)) => all.extend(v),
                 (Values::F32(all), Values::F32(v)) => all.extend(v),
                 (Values::F64(all), Values::F64(v)) => all.extend(v),
-                _ => return Err(Error::malformed(path, "pages of different kinds of numbers")),
+                _ => {
+                    return Err(Error::malformed(
+                        path,
+                        "pages of different kinds of numbers",
+                    ));
+                }
             }
             picture.channels += 1;
             picture.order = AxisOrder::ChannelsFirst;
@@ -186,8 +191,10 @@ fn pixels(path: &Path, pages: &mut Pages<'_>, page: Page) -> Result<Picture> {
         AxisOrder::ChannelsLast
     };
     if page.alpha && order == AxisOrder::ChannelsFirst {
-        return Err(Error::malformed(path, "an alpha channel stored as a plane of its own")
-            .help("store the picture without an alpha channel"));
+        return Err(
+            Error::malformed(path, "an alpha channel stored as a plane of its own")
+                .help("store the picture without an alpha channel"),
+        );
     }
     Ok(Picture {
         height,
@@ -196,4 +203,61 @@ fn pixels(path: &Path, pages: &mut Pages<'_>, page: Page) -> Result<Picture> {
         order,
         values,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tiff::encoder::TiffEncoder;
+    use tiff::encoder::colortype::{Gray8, Gray32Float, RGB8};
+
+    fn read(bytes: &[u8]) -> Picture {
+        let path = Path::new("a.tif");
+        let limits = Limits::default();
+        let picture = decode(path, bytes, limits).unwrap();
+        let Header::Picture { channels, dtype } = read_header(path, bytes, limits).unwrap() else {
+            panic!("a picture was written");
+        };
+        assert_eq!(
+            (channels, dtype),
+            (picture.channels, picture.values.dtype())
+        );
+        picture
+    }
+
+    #[test]
+    fn floats_are_read_as_they_are() {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        encoder
+            .write_image::<Gray32Float>(3, 1, &[0.0, 0.5, 1.0])
+            .unwrap();
+        let picture = read(bytes.get_ref());
+        assert_eq!(picture.values, Values::F32(vec![0.0, 0.5, 1.0]));
+        assert_eq!((picture.height, picture.width, picture.channels), (1, 3, 1));
+    }
+
+    #[test]
+    fn pages_of_one_size_are_channels_and_a_thumbnail_is_not() {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        encoder.write_image::<Gray8>(2, 2, &[1, 2, 3, 4]).unwrap();
+        encoder.write_image::<Gray8>(2, 2, &[5, 6, 7, 8]).unwrap();
+        encoder.write_image::<Gray8>(1, 1, &[9]).unwrap();
+        let picture = read(bytes.get_ref());
+        assert_eq!(
+            (picture.channels, picture.order),
+            (2, AxisOrder::ChannelsFirst)
+        );
+        assert_eq!(picture.values, Values::U8(vec![1, 2, 3, 4, 5, 6, 7, 8]));
+    }
+
+    #[test]
+    fn a_second_colour_page_is_left_alone() {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        encoder.write_image::<RGB8>(1, 1, &[1, 2, 3]).unwrap();
+        encoder.write_image::<RGB8>(1, 1, &[4, 5, 6]).unwrap();
+        assert_eq!(read(bytes.get_ref()).values, Values::U8(vec![1, 2, 3]));
+    }
 }

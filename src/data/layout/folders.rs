@@ -1,7 +1,9 @@
 //! One folder a class; masks in `masks/CLASS`, pieces in a table beside them.
 
 use super::table::Table;
-use super::{Catalogue, Masks, Missing, class_name, ids_for_all, label, note_list, slashed, stem, walk};
+use super::{
+    Catalogue, Masks, Missing, class_name, ids_for_all, label, note_list, slashed, stem, walk,
+};
 use crate::data::annotation::Annotation;
 use crate::data::sample::{PixelSource, Sample, SampleId, Split};
 use crate::error::{Error, Result};
@@ -30,9 +32,8 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
     let mut pictures = Vec::new();
     let mut unpaired = Vec::new();
     for folder in &top.folders {
-        let class = class_name(folder).ok_or_else(|| {
-            Error::malformed(folder, "the folder's name is not UTF-8; rename it")
-        })?;
+        let class = class_name(folder)
+            .ok_or_else(|| Error::malformed(folder, "the folder's name is not UTF-8; rename it"))?;
         if class.eq_ignore_ascii_case(MASKS) {
             continue;
         }
@@ -42,8 +43,16 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
         pictures.extend(class_folder(folder, &class, None, &mut masks, &mut notes)?);
         unpaired.extend(masks.unpaired(root));
     }
-    let outside: Vec<String> = top.pictures.iter().map(|p| relative(root, &p.path)).collect();
-    note_list(&mut notes, "pictures in no class folder, not read", &outside);
+    let outside: Vec<String> = top
+        .pictures
+        .iter()
+        .map(|p| relative(root, &p.path))
+        .collect();
+    note_list(
+        &mut notes,
+        "pictures in no class folder, not read",
+        &outside,
+    );
     note_list(&mut notes, "masks without a picture", &unpaired);
     let groups = groups(root, &pictures, &mut notes)?;
     Ok(catalogue(root, pictures, &groups, notes))
@@ -63,7 +72,10 @@ pub(super) fn class_folder(
     let others: Vec<String> = listing.others.iter().map(|f| slashed(f)).collect();
     note_list(notes, "files of another kind, not read", &others);
     if listing.pictures.is_empty() {
-        notes.push(format!("class folder {} holds no picture", folder.display()));
+        notes.push(format!(
+            "class folder {} holds no picture",
+            folder.display()
+        ));
     }
     Ok(listing
         .pictures
@@ -124,7 +136,11 @@ fn groups(
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<PathBuf, String>> {
     let mut groups = BTreeMap::new();
-    let Some(path) = TABLES.iter().map(|name| root.join(name)).find(|p| p.is_file()) else {
+    let Some(path) = TABLES
+        .iter()
+        .map(|name| root.join(name))
+        .find(|p| p.is_file())
+    else {
         return Ok(groups);
     };
     let table = Table::read(&path)?;
@@ -132,7 +148,10 @@ fn groups(
         table.column(names).ok_or_else(|| {
             Error::malformed(
                 &path,
-                format!("columns {:?} found; file, class and piece expected", table.header),
+                format!(
+                    "columns {:?} found; file, class and piece expected",
+                    table.header
+                ),
             )
         })
     };
@@ -166,16 +185,105 @@ fn groups(
         }
     }
     let table_name = path.file_name().unwrap_or_default().to_string_lossy();
-    note_list(notes, &format!("files named in {table_name} but not there"), &absent);
+    note_list(
+        notes,
+        &format!("files named in {table_name} but not there"),
+        &absent,
+    );
     let alone: Vec<String> = pictures
         .iter()
         .filter(|p| !groups.contains_key(&p.path))
         .map(|p| relative(root, &p.path))
         .collect();
-    note_list(notes, &format!("pictures without a piece in {table_name}; each is its own"), &alone);
+    note_list(
+        notes,
+        &format!("pictures without a piece in {table_name}; each is its own"),
+        &alone,
+    );
     Ok(groups)
 }
 
 fn relative(root: &Path, path: &Path) -> String {
     slashed(path.strip_prefix(root).unwrap_or(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn set(files: &[&str], pieces: Option<&str>) -> Result<Catalogue> {
+        let dir = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "pixels are not read here").unwrap();
+        }
+        if let Some(text) = pieces {
+            fs::write(dir.path().join("pieces.csv"), text).unwrap();
+        }
+        read(dir.path())
+    }
+
+    #[test]
+    fn masks_are_paired_by_stem_and_are_no_class() {
+        let files = [
+            "good/a.png",
+            "chip/b.JPG",
+            "masks/chip/b.png",
+            "masks/chip/c.png",
+            "top.png",
+            "good/read.me",
+            "good/inner/z.png",
+            ".hidden/x.png",
+        ];
+        let set = set(&files, None).unwrap();
+        let found: Vec<_> = set
+            .samples
+            .iter()
+            .map(|s| (s.id.as_str(), s.label().unwrap(), s.mask.is_some()))
+            .collect();
+        assert_eq!(found, [("b", "chip", true), ("a", "good", false)]);
+        let notes = set.notes.join("\n");
+        for says in [
+            "good/inner",
+            "read.me",
+            "in no class folder, not read: top.png",
+            "masks/chip/c.png",
+        ] {
+            assert!(notes.contains(says), "{says}: {notes}");
+        }
+    }
+
+    #[test]
+    fn repeated_names_make_all_ids_paths() {
+        let set = set(&["good/1.png", "chip/1.png", "chip/2.png"], None).unwrap();
+        let ids: Vec<_> = set.samples.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!(ids, ["chip/1", "chip/2", "good/1"]);
+    }
+
+    #[test]
+    fn the_table_of_pieces_gives_the_groups() {
+        let files = ["good/1.png", "good/2.png", "chip/3.png", "chip/4.png"];
+        let table = "file,class,piece\ngood/1.png,good,p1\n3.png,chip,p1\ngood\\2,good,p2\nno.png,good,p3\n";
+        let catalogue = set(&files, Some(table)).unwrap();
+        let groups: Vec<_> = catalogue
+            .samples
+            .iter()
+            .map(|s| s.group.as_deref())
+            .collect();
+        assert_eq!(groups, [Some("p1"), None, Some("p1"), Some("p2")]);
+        assert_eq!(
+            catalogue.notes,
+            [
+                "1 files named in pieces.csv but not there: no.png",
+                "1 pictures without a piece in pieces.csv; each is its own: chip/4.png"
+            ]
+        );
+        let error = set(&files, Some("a,b\n1,2\n")).unwrap_err();
+        assert!(
+            error.to_string().contains("file, class and piece expected"),
+            "{error}"
+        );
+    }
 }

@@ -39,7 +39,11 @@ impl Entry {
             None => Some("the file's name is not UTF-8; rename it".to_string()),
             Some(_) => None,
         };
-        Self::new(path.into(), PathBuf::from(path.file_name().unwrap_or_default()), problem)
+        Self::new(
+            path.into(),
+            PathBuf::from(path.file_name().unwrap_or_default()),
+            problem,
+        )
     }
 
     fn new(path: PathBuf, relative: PathBuf, problem: Option<String>) -> Self {
@@ -72,8 +76,16 @@ pub(crate) fn find(
     };
     search.visit(root)?;
     note_list(notes, "masks left out", &search.masks);
-    note_list(notes, "folders reached by a second way, left out", &search.again);
-    note_list(notes, "files of channels that are not needed, left out", &search.spare);
+    note_list(
+        notes,
+        "folders reached by a second way, left out",
+        &search.again,
+    );
+    note_list(
+        notes,
+        "files of channels that are not needed, left out",
+        &search.spare,
+    );
     Ok(search.entries)
 }
 
@@ -181,7 +193,8 @@ impl Search<'_> {
         let stems: BTreeSet<String> = listing.pictures.iter().map(|p| stem(&p.path)).collect();
         let (masks, pictures): (Vec<_>, Vec<_>) = listing.pictures.into_iter().partition(|found| {
             let stem = stem(&found.path);
-            stem.strip_suffix("_mask").is_some_and(|of| stems.contains(of))
+            stem.strip_suffix("_mask")
+                .is_some_and(|of| stems.contains(of))
         });
         for mask in masks {
             self.masks.push(slashed(&self.relative(&mask.path)));
@@ -190,7 +203,8 @@ impl Search<'_> {
         for inner in listing.folders {
             let name = inner.file_name().unwrap_or_default().to_string_lossy();
             if MASK_FOLDERS.iter().any(|m| name.eq_ignore_ascii_case(m)) {
-                self.masks.push(format!("{}/", slashed(&self.relative(&inner))));
+                self.masks
+                    .push(format!("{}/", slashed(&self.relative(&inner))));
             } else if let Err(error) = self.visit(&inner) {
                 // A folder that cannot be looked into may hide pieces: say so.
                 let reason = match &error {
@@ -218,7 +232,10 @@ impl Search<'_> {
                 })
                 .min_by_key(|(id, _)| id.len());
             if let Some((id, name)) = split {
-                sets.entry(id.to_string()).or_default().entry(name).or_insert(i);
+                sets.entry(id.to_string())
+                    .or_default()
+                    .entry(name)
+                    .or_insert(i);
             }
         }
         sets.retain(|_, files| self.is_set(files));
@@ -231,8 +248,11 @@ impl Search<'_> {
         for (i, picture) in pictures.iter().enumerate() {
             let Some(id) = member.get(&i) else {
                 let relative = self.relative(&picture.path);
-                self.entries
-                    .push(Entry::new(picture.path.clone(), relative, picture.problem.clone()));
+                self.entries.push(Entry::new(
+                    picture.path.clone(),
+                    relative,
+                    picture.problem.clone(),
+                ));
                 continue;
             };
             if done.insert(*id) {

@@ -22,7 +22,8 @@ pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>> {
         .filter(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
         .filter(|p| {
             // A table that cannot be read is no manifest; whoever needs it will say so.
-            Table::read(p).is_ok_and(|table| columns(&table).is_ok() && table.column(&["id"]).is_some())
+            Table::read(p)
+                .is_ok_and(|table| columns(&table).is_ok() && table.column(&["id"]).is_some())
         })
         .collect();
     let named = tables
@@ -89,9 +90,9 @@ pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue>
                 .iter()
                 .map(|channel| {
                     let found = all.iter().find(|(c, _)| c == channel);
-                    found.cloned().ok_or_else(|| {
-                        Error::malformed(&file, format!("no column path_{channel}"))
-                    })
+                    found
+                        .cloned()
+                        .ok_or_else(|| Error::malformed(&file, format!("no column path_{channel}")))
                 })
                 .collect::<Result<_>>()?;
         }
@@ -136,14 +137,18 @@ pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue>
                 )),
             })
             .transpose()?;
-        let mask = cell(row, mask).map(|name| folder.join(name)).filter(|path| {
-            let there = path.exists();
-            if !there {
-                unpaired.push(format!("{} (of {id})", path.display()));
-            }
-            there
-        });
-        let absent = paths.iter().find(|p| p.as_os_str().is_empty() || !p.exists());
+        let mask = cell(row, mask)
+            .map(|name| folder.join(name))
+            .filter(|path| {
+                let there = path.exists();
+                if !there {
+                    unpaired.push(format!("{} (of {id})", path.display()));
+                }
+                there
+            });
+        let absent = paths
+            .iter()
+            .find(|p| p.as_os_str().is_empty() || !p.exists());
         if let Some(absent) = absent {
             let reason = match absent.as_os_str().is_empty() {
                 true => format!("line {}: the path is empty", row.line),
@@ -170,7 +175,77 @@ pub(crate) fn read(path: &Path, wanted: Option<&[Channel]>) -> Result<Catalogue>
         });
     }
     let absent: Vec<&str> = catalogue.missing.iter().map(|m| m.id.as_str()).collect();
-    note_list(&mut catalogue.notes, "rows whose file is not there", &absent);
+    note_list(
+        &mut catalogue.notes,
+        "rows whose file is not there",
+        &absent,
+    );
     note_list(&mut catalogue.notes, "masks that are not there", &unpaired);
     Ok(catalogue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn set(text: &str, wanted: Option<&[Channel]>) -> Result<Catalogue> {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        for name in ["inner/a.png", "inner/b.png", "c.png"] {
+            fs::write(dir.path().join(name), "pixels are not read here").unwrap();
+        }
+        fs::write(inner.join("list.csv"), text).unwrap();
+        read(&inner, wanted)
+    }
+
+    #[test]
+    fn only_id_and_path_are_needed_and_all_columns_are_used() {
+        let text = "id,path,label,group,split,mask\n\
+                    1,a.png,Good,p1,train,\n\
+                    2,../c.png,chip,p2,TEST,b.png\n\
+                    3,gone.png,chip,,val,\n\
+                    ,b.png,,,,gone.png\n";
+        let set = set(text, None).unwrap();
+        let found: Vec<_> = set
+            .samples
+            .iter()
+            .map(|s| (s.id.as_str(), s.label(), s.split))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("1", Some("good"), Some(Split::Train)),
+                ("2", Some("chip"), Some(Split::Test)),
+                ("b", None, None),
+            ]
+        );
+        assert!(set.samples[1].mask.is_some());
+        assert_eq!(set.samples[1].group.as_deref(), Some("p2"));
+        assert!(set.missing[0].reason.starts_with("line 4: there is no"));
+        assert_eq!(set.notes[0], "1 rows whose file is not there: 3");
+        assert!(set.notes[1].starts_with("1 masks that are not there"));
+    }
+
+    #[test]
+    fn a_column_for_each_channel_names_the_channels() {
+        let text = "id,path_GRAY,path_AM\n1,a.png,b.png\n2,a.png,\n";
+        let both = set(text, None).unwrap();
+        assert_eq!(both.channels.unwrap(), ["GRAY", "AM"].map(Channel::new));
+        assert_eq!(both.missing[0].reason, "line 3: the path is empty");
+        let one = set(text, Some(&[Channel::new("AM")])).unwrap();
+        assert_eq!(one.missing[0].id.as_str(), "2");
+        assert!(one.samples[0].path().ends_with("b.png"));
+        assert!(set(text, Some(&[Channel::new("UV")])).is_err());
+    }
+
+    #[test]
+    fn an_unknown_split_is_an_error() {
+        let error = set("id,path,split\n1,a.png,later\n", None).unwrap_err();
+        assert!(
+            error.to_string().contains("line 2: split \"later\" found"),
+            "{error}"
+        );
+    }
 }

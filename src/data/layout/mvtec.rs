@@ -41,10 +41,58 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
                 _ => None,
             };
             let masks = masks.unwrap_or(&mut none);
-            pictures.extend(class_folder(&folder, &class, Some(split), masks, &mut notes)?);
+            pictures.extend(class_folder(
+                &folder,
+                &class,
+                Some(split),
+                masks,
+                &mut notes,
+            )?);
         }
     }
     let unpaired: Vec<String> = masks.values().flat_map(|m| m.unpaired(root)).collect();
     note_list(&mut notes, "masks without a picture", &unpaired);
     Ok(catalogue(root, pictures, &BTreeMap::new(), notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn parts_classes_and_masks_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "train/good/000.png",
+            "test/good/000.png",
+            "test/crack/000.png",
+            "test/crack/001.png",
+            "ground_truth/crack/000_mask.png",
+            "ground_truth/crack/009_mask.png",
+        ] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "pixels are not read here").unwrap();
+        }
+        let set = read(dir.path()).unwrap();
+        let found: Vec<_> = set
+            .samples
+            .iter()
+            .map(|s| (s.id.as_str(), s.split.unwrap(), s.mask.is_some()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("train/good/000", Split::Train, false),
+                ("test/crack/000", Split::Test, true),
+                ("test/crack/001", Split::Test, false),
+                ("test/good/000", Split::Test, false),
+            ]
+        );
+        assert_eq!(
+            set.notes,
+            ["1 masks without a picture: ground_truth/crack/009_mask.png"]
+        );
+    }
 }

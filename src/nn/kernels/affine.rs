@@ -3,6 +3,7 @@
 
 use super::batch_norm::{channel_gradients, write_scaled};
 use super::buffer::{filled, output, read, tensor_like, values};
+use super::relu::pass_scaled;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -75,10 +76,7 @@ impl CustomOp3 for ChannelAffine {
                         .zip(dys.par_chunks(plane))
                         .enumerate()
                         .for_each(|(i, ((dx, y), dy))| {
-                            let scale = scales[i % channels];
-                            for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
-                                dx.write(if *y <= floor { 0.0 } else { scale * dy });
-                            }
+                            pass_scaled(y, dy, floor, scales[i % channels], dx);
                         });
                 })
             };

@@ -10,6 +10,7 @@
 use super::buffer::with_scratch;
 use super::im2col::{Geometry, col2im, im2col};
 use super::matrix::{Matrix, multiply};
+use super::partial_sums::partial_sums;
 use rayon::prelude::*;
 
 /// Columns of a group's matrices.
@@ -18,9 +19,8 @@ const COLUMNS: usize = 256;
 /// Images with more outputs than this fill a matrix alone.
 const SMALL: usize = 128;
 
-/// Weight gradients are summed in this many partial sums, whatever the number
-/// of threads.
-const PARTIAL_SUMS: usize = 4;
+/// A batch has at least this many groups, so that several cores have work.
+const GROUPS: usize = 4;
 
 /// Whether images are small enough, and several.
 pub(super) fn pays(g: &Geometry) -> bool {
@@ -29,8 +29,7 @@ pub(super) fn pays(g: &Geometry) -> bool {
 
 /// Images of one group.
 fn group_size(g: &Geometry) -> usize {
-    // At least four groups a batch: two cores get two each.
-    (COLUMNS / g.out_plane()).clamp(1, g.batch.div_ceil(PARTIAL_SUMS))
+    (COLUMNS / g.out_plane()).clamp(1, g.batch.div_ceil(GROUPS))
 }
 
 /// Copies rows of `width` values out of (or into) a matrix of wider rows.
@@ -85,8 +84,7 @@ pub(super) fn forward(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     y
 }
 
-/// The gradient of the weights, `[filters, window]`: groups are dealt to a
-/// fixed number of partial sums, which are added in order.
+/// The gradient of the weights, `[filters, window]`.
 pub(super) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let (plane, size) = (g.out_plane(), g.channels * g.in_plane());
     let group = group_size(g);
@@ -94,29 +92,16 @@ pub(super) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
         .chunks(group * size)
         .zip(dy.chunks(group * g.filters * plane))
         .collect();
-    let partial: Vec<Vec<f32>> = groups
-        .par_chunks(groups.len().div_ceil(PARTIAL_SUMS))
-        .map(|groups| {
-            let mut sum = vec![0.0; g.filters * g.window()];
-            for (x, dy) in groups {
-                let columns = x.len() / size * plane;
-                let mut all_dy = vec![0.0; g.filters * columns];
-                side_by_side(dy, g, &mut all_dy);
-                let all = windows(x, g);
-                let dy = Matrix::row_major(&all_dy, g.filters, columns);
-                let windows = Matrix::row_major(&all, g.window(), columns).transposed();
-                // SAFETY: `sum` has `filters` rows of `window` values.
-                unsafe { multiply(sum.as_mut_ptr(), g.window(), true, dy, windows) };
-            }
-            sum
-        })
-        .collect();
-    let mut partial = partial.into_iter();
-    let mut total = partial.next().unwrap_or_default();
-    for sum in partial {
-        total.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
-    }
-    total
+    partial_sums(g.filters * g.window(), &groups, |(x, dy), sum| {
+        let columns = x.len() / size * plane;
+        let mut all_dy = vec![0.0; g.filters * columns];
+        side_by_side(dy, g, &mut all_dy);
+        let all = windows(x, g);
+        let dy = Matrix::row_major(&all_dy, g.filters, columns);
+        let windows = Matrix::row_major(&all, g.window(), columns).transposed();
+        // SAFETY: `sum` has `filters` rows of `window` values.
+        unsafe { multiply(sum.as_mut_ptr(), g.window(), true, dy, windows) };
+    })
 }
 
 /// The gradient of the input of a strided convolution: `w^T dy` is the

@@ -1,11 +1,43 @@
 //! ReLU, with gradient 0 at 0 (candle 0.11.1 has 1 there).
 
 use super::buffer::{filled, output, read, tensor_like, values};
+use super::simd::vectorised;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Values one task handles.
 const BLOCK: usize = 64 * 1024;
+
+vectorised! {
+    fn clip(x: &[f32], y: &mut [MaybeUninit<f32>]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            y.write(if *x <= 0.0 { 0.0 } else { *x });
+        }
+    }
+}
+
+vectorised! {
+    /// `dx = scale * dy` where `y` exceeds `floor`, else 0.
+    fn pass(y: &[f32], dy: &[f32], floor: f32, scale: f32, dx: &mut [MaybeUninit<f32>]) {
+        for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
+            // Computed before it is chosen: no branch, so whole vectors.
+            let scaled = scale * dy;
+            dx.write(if *y <= floor { 0.0 } else { scaled });
+        }
+    }
+}
+
+/// As [`pass`], for [`super::affine`].
+pub(super) fn pass_scaled(
+    y: &[f32],
+    dy: &[f32],
+    floor: f32,
+    scale: f32,
+    dx: &mut [MaybeUninit<f32>],
+) {
+    pass(y, dy, floor, scale, dx);
+}
 
 /// The custom operation `y = max(x, 0)`; NaN stays NaN.
 pub(in crate::nn) struct Relu;
@@ -22,11 +54,7 @@ impl CustomOp1 for Relu {
             filled(x.len(), |y| {
                 y.par_chunks_mut(BLOCK)
                     .zip(x.par_chunks(BLOCK))
-                    .for_each(|(y, x)| {
-                        for (y, x) in y.iter_mut().zip(x) {
-                            y.write(if *x <= 0.0 { 0.0 } else { *x });
-                        }
-                    });
+                    .for_each(|(y, x)| clip(x, y));
             })
         };
         output(y, layout.shape().clone())
@@ -40,11 +68,7 @@ impl CustomOp1 for Relu {
                     dx.par_chunks_mut(BLOCK)
                         .zip(y.par_chunks(BLOCK))
                         .zip(dy.par_chunks(BLOCK))
-                        .for_each(|((dx, y), dy)| {
-                            for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
-                                dx.write(if *y <= 0.0 { 0.0 } else { *dy });
-                            }
-                        });
+                        .for_each(|((dx, y), dy)| pass(y, dy, 0.0, 1.0, dx));
                 })
             }
         })?;

@@ -1,6 +1,6 @@
 //! One loop, compiled for several instruction sets, picked at run time.
 
-/// The widest instruction set that this machine has.
+/// An instruction set that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg(target_arch = "x86_64")]
 pub(super) enum Level {
@@ -12,22 +12,30 @@ pub(super) enum Level {
     Baseline,
 }
 
+/// The widest instruction set of this machine, found out once.
+///
+/// The environment variable `GOMA_SIMD` (`avx2`, `baseline`) keeps to a
+/// narrower one: to test the kernels for other machines, or to get here the
+/// bytes that another machine got.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn level() -> Level {
-    // The answers are cached by the standard library.
-    if is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-    {
-        Level::Avx512
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        Level::Avx2
-    } else {
-        Level::Baseline
-    }
+    static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        let wanted = std::env::var("GOMA_SIMD").unwrap_or_default();
+        match wanted.as_str() {
+            "baseline" => Level::Baseline,
+            "avx2" if avx2 => Level::Avx2,
+            _ if avx512 => Level::Avx512,
+            _ if avx2 => Level::Avx2,
+            _ => Level::Baseline,
+        }
+    })
 }
 
 /// Defines a function whose body is compiled three times, for AVX-512, AVX2

@@ -78,12 +78,13 @@ fn assert_agree(
 }
 
 /// Sizes that are odd, not square, and smaller than a vector or a strip.
-const SIZES: [(usize, usize, usize, usize); 5] = [
+const SIZES: [(usize, usize, usize, usize); 6] = [
     (1, 1, 5, 4),
     (2, 3, 13, 12),
     (3, 2, 31, 17),
     (1, 9, 8, 40),
     (2, 16, 33, 70),
+    (2, 70, 9, 11), // windows too large for the direct kernels
 ];
 
 #[test]
@@ -439,6 +440,21 @@ fn the_number_of_threads_changes_no_byte() {
     let one = run(1);
     for threads in [2, 3, 5] {
         assert!(one == run(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn an_image_gives_the_same_bytes_alone_and_in_a_batch() {
+    for (channels, kernel, stride) in [(8, 3, 1), (70, 3, 1), (70, 1, 1), (6, 7, 2), (70, 3, 2)] {
+        let x = random((5, channels, 20, 23), "x");
+        let w = random((9, channels, kernel, kernel), "w");
+        let convolve = |x: &Tensor| conv2d(x, &w, None, stride, kernel / 2).unwrap();
+        let together = convolve(&x);
+        for i in 0..5 {
+            let alone = convolve(&x.narrow(0, i, 1).unwrap());
+            let part = together.narrow(0, i, 1).unwrap();
+            assert_eq!(numbers(&alone), numbers(&part), "{channels} {kernel}");
+        }
     }
 }
 

@@ -41,11 +41,7 @@ pub const PRETRAINED: [Pretrained; 5] = [
     torchvision("resnet152", "timm/resnet152.tv_in1k", 241),
 ];
 
-const fn torchvision(
-    name: &'static str,
-    repository: &'static str,
-    megabytes: u32,
-) -> Pretrained {
+const fn torchvision(name: &'static str, repository: &'static str, megabytes: u32) -> Pretrained {
     Pretrained {
         name,
         repository,
@@ -327,7 +323,9 @@ impl Cache {
         if safe {
             Ok(location.to_owned())
         } else {
-            Err(Error::data(format!("{from} redirects to {location}, which is not https")))
+            Err(Error::data(format!(
+                "{from} redirects to {location}, which is not https"
+            )))
         }
     }
 
@@ -410,7 +408,7 @@ impl Cache {
         .help(format!(
             "run `goma weights fetch {name}` on a machine with network and copy its cache \
              folder to {folder}; or download {repo}/{file} by any means and pass \
-             --weights FILE; or use the bundled backbone (--backbone goma-resnet18), which \
+             --weights FILE; or use the bundled backbone (--backbone goma-resnet18-w32), which \
              needs no network",
             name = weights.name,
             folder = self.folder.display(),
@@ -514,7 +512,11 @@ mod tests {
                 }
                 let head_only = first.starts_with("HEAD");
                 let body = &content[from.unwrap_or(0)..];
-                let status = if from.is_some() { "206 Partial Content" } else { "200 OK" };
+                let status = if from.is_some() {
+                    "206 Partial Content"
+                } else {
+                    "200 OK"
+                };
                 let head = format!(
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
@@ -546,7 +548,10 @@ mod tests {
         let path = cache.fetch(&PRETRAINED[0], &Silent).unwrap();
         assert_eq!(fs::read(path).unwrap(), bytes);
         let lock = cache.lock(&PRETRAINED[0]).unwrap().unwrap();
-        assert_eq!((lock.sha256.as_str(), lock.bytes), (sha256.as_str(), 200_000));
+        assert_eq!(
+            (lock.sha256.as_str(), lock.bytes),
+            (sha256.as_str(), 200_000)
+        );
         assert_eq!(lock.commit.as_deref(), Some("abc"));
         assert_eq!(cache.verify(&PRETRAINED[0]).unwrap(), (sha256, true));
     }
@@ -596,7 +601,10 @@ mod tests {
     fn without_a_network_the_error_names_three_ways_out() {
         let dir = tempfile::tempdir().unwrap();
         // Nobody listens on a port that was bound and given back.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let cache = Cache::new(dir.path(), &format!("http://{port}"));
         let Error::Helped { help, .. } = cache.fetch(&PRETRAINED[0], &Silent).unwrap_err() else {
             panic!("an error with help");

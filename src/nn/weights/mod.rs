@@ -52,7 +52,9 @@ impl WeightFile {
     /// [`Error::Io`]; [`Error::Malformed`] if it is too large, cut off, or
     /// neither safetensors nor a checkpoint with a state dict.
     pub fn read(path: &Path) -> Result<Self> {
-        let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+        let length = std::fs::metadata(path)
+            .map_err(Error::io("read", path))?
+            .len();
         if length > MAX_FILE {
             let reason = format!("{length} bytes, at most {MAX_FILE} expected of weights");
             return Err(Error::malformed(path, reason));
@@ -112,8 +114,12 @@ fn read_safetensors(bytes: &[u8]) -> Result<Named, String> {
         let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => chunks(data, f32::from_le_bytes).collect(),
             Dtype::F64 => chunks(data, f64::from_le_bytes).map(|v| v as f32).collect(),
-            Dtype::F16 => chunks(data, half::f16::from_le_bytes).map(f32::from).collect(),
-            Dtype::BF16 => chunks(data, half::bf16::from_le_bytes).map(f32::from).collect(),
+            Dtype::F16 => chunks(data, half::f16::from_le_bytes)
+                .map(f32::from)
+                .collect(),
+            Dtype::BF16 => chunks(data, half::bf16::from_le_bytes)
+                .map(f32::from)
+                .collect(),
             Dtype::I64 => chunks(data, i64::from_le_bytes).map(|v| v as f32).collect(),
             Dtype::U8 => data.iter().map(|v| f32::from(*v)).collect(),
             other => return Err(format!("{name}: numbers of type {other:?} are not read")),

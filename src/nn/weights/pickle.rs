@@ -27,7 +27,10 @@ pub(super) enum Value {
     /// What a persistent id stands for (PyTorch's storages).
     Persistent(Ref),
     /// `callable(*args)`, not called.
-    Reduced { callable: Ref, args: Ref },
+    Reduced {
+        callable: Ref,
+        args: Ref,
+    },
 }
 
 /// All values of one pickle.
@@ -132,8 +135,8 @@ impl<'a> Machine<'a> {
 
     fn step(&mut self, op: u8) -> Step {
         match op {
-            0x80 => self.byte().map(|_| ()),        // PROTO
-            0x95 => self.take(8).map(|_| ()),       // FRAME
+            0x80 => self.byte().map(|_| ()),  // PROTO
+            0x95 => self.take(8).map(|_| ()), // FRAME
             b'(' => {
                 self.marks.push(self.stack.len()); // MARK
                 Ok(())
@@ -248,7 +251,10 @@ impl<'a> Machine<'a> {
 
     fn line(&mut self) -> Step<&'a str> {
         let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|b| *b == b'\n').ok_or("an unfinished line")?;
+        let length = rest
+            .iter()
+            .position(|b| *b == b'\n')
+            .ok_or("an unfinished line")?;
         let line = self.take(length + 1)?;
         std::str::from_utf8(&line[..length]).map_err(|_| "a name that is not UTF-8")
     }
@@ -287,7 +293,11 @@ impl<'a> Machine<'a> {
         let length = self.byte()?.into();
         let bytes = self.take(length)?;
         // PyTorch's legacy magic number has ten bytes; its low eight will do.
-        let mut wide = [if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 }; 8];
+        let mut wide = [if bytes.last().is_some_and(|b| b & 0x80 != 0) {
+            0xff
+        } else {
+            0
+        }; 8];
         for (w, b) in wide.iter_mut().zip(bytes) {
             *w = *b;
         }

@@ -10,7 +10,13 @@ use std::collections::BTreeMap;
 type Storages<'a> = BTreeMap<String, &'a [u8]>;
 
 /// Entries under which training scripts keep the weights.
-const NESTS: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "state_dict_ema"];
+const NESTS: [&str; 5] = [
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "state_dict_ema",
+];
 
 /// The low eight bytes of the number that legacy files begin with.
 const LEGACY_MAGIC: i64 = 0xa86a_20f9_469c_fc6c_u64 as i64;
@@ -44,7 +50,10 @@ fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Weight>, String> {
     let storages = members
         .iter()
         .filter_map(|(name, range)| {
-            Some((name.strip_prefix(&prefix)?.to_owned(), &bytes[range.clone()]))
+            Some((
+                name.strip_prefix(&prefix)?.to_owned(),
+                &bytes[range.clone()],
+            ))
         })
         .collect();
     tensors(&data, &storages)
@@ -114,7 +123,9 @@ fn tensors(data: &Unpickled, storages: &Storages<'_>) -> Result<BTreeMap<String,
         let storage = storages
             .get(view.key)
             .ok_or_else(|| format!("{name}: its storage {} is missing", view.key))?;
-        let weight = view.read(storage).map_err(|what| format!("{name}: {what}"))?;
+        let weight = view
+            .read(storage)
+            .map_err(|what| format!("{name}: {what}"))?;
         // Many names may share one storage; what they unfold to is capped.
         taken = taken.saturating_add(weight.values.len());
         if taken > super::MAX_ELEMENTS {
@@ -177,9 +188,8 @@ fn rebuilt<'a>(data: &'a Unpickled, args: &[Ref]) -> Option<View<'a>> {
     let Value::Global(class) = data.get(*class) else {
         return None;
     };
-    let ints = |at: Ref| -> Option<Vec<i64>> {
-        data.tuple(at)?.iter().map(|i| data.int(*i)).collect()
-    };
+    let ints =
+        |at: Ref| -> Option<Vec<i64>> { data.tuple(at)?.iter().map(|i| data.int(*i)).collect() };
     Some(View {
         key: data.text(*key)?,
         element: Element::named(class)?,
@@ -302,13 +312,19 @@ mod tests {
         let all: BTreeMap<String, String> = serde_json::from_str(text).unwrap();
         let hex = all[kind].as_bytes();
         let digit = |b: u8| (b as char).to_digit(16).unwrap() as u8;
-        hex.chunks_exact(2).map(|b| digit(b[0]) << 4 | digit(b[1])).collect()
+        hex.chunks_exact(2)
+            .map(|b| digit(b[0]) << 4 | digit(b[1]))
+            .collect()
     }
 
     fn expect_all(weights: &BTreeMap<String, Weight>, prefix: &str) {
         let expect = |name: &str, shape: &[usize], values: &[f32]| {
             let found = &weights[&format!("{prefix}{name}")];
-            assert_eq!((&found.shape[..], &found.values[..]), (shape, values), "{name}");
+            assert_eq!(
+                (&found.shape[..], &found.values[..]),
+                (shape, values),
+                "{name}"
+            );
         };
         expect("grid", &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         expect("turned", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);

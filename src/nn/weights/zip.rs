@@ -27,15 +27,17 @@ pub(super) fn members(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, St
             .and_then(|n| std::str::from_utf8(n).ok())
             .ok_or("zip: a member without a name")?;
         if method != 0 || packed != size {
-            return Err(format!("zip: member {name} is compressed, which torch.save never does"));
+            return Err(format!(
+                "zip: member {name} is compressed, which torch.save never does"
+            ));
         }
         if u32_at(bytes, local)? != 0x0403_4b50 {
-            return Err(format!("zip: member {name} is not where the directory says"));
+            return Err(format!(
+                "zip: member {name} is not where the directory says"
+            ));
         }
-        let start = local
-            + 30
-            + u16_at(bytes, local + 26)? as usize
-            + u16_at(bytes, local + 28)? as usize;
+        let start =
+            local + 30 + u16_at(bytes, local + 26)? as usize + u16_at(bytes, local + 28)? as usize;
         let range = start..start + size as usize;
         if bytes.get(range.clone()).is_none() {
             return Err(format!("zip: member {name} is cut off"));

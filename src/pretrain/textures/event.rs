@@ -245,7 +245,15 @@ fn branch(
         from = to;
         if depth > 0 && rng.random_bool(0.15) {
             let turn = rng.random_range(0.5..1.2) * if rng.random_bool(0.5) { 1.0 } else { -1.0 };
-            branch(mask, from, main + turn, length * 0.4, width * 0.7, depth - 1, rng);
+            branch(
+                mask,
+                from,
+                main + turn,
+                length * 0.4,
+                width * 0.7,
+                depth - 1,
+                rng,
+            );
         }
     }
 }
@@ -259,8 +267,7 @@ fn dent(mask: &mut Plane, rng: &mut impl Rng) {
             let (dx, dy) = ((x as f32 - cx) / r, (y as f32 - cy) / r);
             let along = dx * cos + dy * sin;
             // sqrt(e) makes the extremes +-1.
-            mask.values[y * mask.side + x] =
-                1.65 * along * (-(dx * dx + dy * dy) / 2.0).exp();
+            mask.values[y * mask.side + x] = 1.65 * along * (-(dx * dx + dy * dy) / 2.0).exp();
         }
     }
 }

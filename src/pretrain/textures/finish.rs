@@ -72,7 +72,9 @@ impl Tone {
 
     fn of(&self, v: f32) -> f32 {
         // Keeps within 0..=1 where the contrast allows it.
-        let mean = self.mean.clamp(self.contrast / 2.0, 1.0 - self.contrast / 2.0);
+        let mean = self
+            .mean
+            .clamp(self.contrast / 2.0, 1.0 - self.contrast / 2.0);
         let v = (mean + self.contrast * (v - 0.5)).clamp(0.0, 1.0);
         v.powf(self.gamma)
     }
@@ -112,9 +114,8 @@ impl Light {
 
 /// The colours of dark and bright, and of what stains.
 fn inks(rng: &mut impl Rng) -> ([f32; 3], [f32; 3], [f32; 3]) {
-    let mut colour = |low: f32, high: f32| -> [f32; 3] {
-        std::array::from_fn(|_| rng.random_range(low..high))
-    };
+    let mut colour =
+        |low: f32, high: f32| -> [f32; 3] { std::array::from_fn(|_| rng.random_range(low..high)) };
     (colour(0.0, 0.5), colour(0.4, 1.0), colour(0.0, 1.0))
 }
 

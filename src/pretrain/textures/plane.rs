@@ -43,8 +43,8 @@ impl Plane {
     /// Mean 0.5 and deviation 0.2: noise of any amplitude made comparable.
     pub fn standardise(mut self) -> Self {
         let mean = self.mean();
-        let variance = self.values.iter().map(|v| (v - mean).powi(2)).sum::<f32>()
-            / self.values.len() as f32;
+        let variance =
+            self.values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / self.values.len() as f32;
         let scale = 0.2 / variance.sqrt().max(1e-6);
         self.map(|v| 0.5 + (v - mean) * scale);
         self
@@ -83,8 +83,14 @@ impl Plane {
         cover: impl Fn(f32, f32) -> f32,
     ) {
         let end = self.side as f32;
-        let (left, right) = (x0.floor().clamp(0.0, end), (x1.ceil() + 1.0).clamp(0.0, end));
-        let (top, bottom) = (y0.floor().clamp(0.0, end), (y1.ceil() + 1.0).clamp(0.0, end));
+        let (left, right) = (
+            x0.floor().clamp(0.0, end),
+            (x1.ceil() + 1.0).clamp(0.0, end),
+        );
+        let (top, bottom) = (
+            y0.floor().clamp(0.0, end),
+            (y1.ceil() + 1.0).clamp(0.0, end),
+        );
         for y in top as usize..bottom as usize {
             for x in left as usize..right as usize {
                 let opacity = cover(x as f32, y as f32).clamp(0.0, 1.0);
@@ -117,9 +123,14 @@ impl Plane {
     /// A disc whose border is `soft` pixels wide.
     pub fn disc(&mut self, (cx, cy): (f32, f32), r: f32, soft: f32, value: f32, opacity: f32) {
         let reach = r + soft;
-        self.paint((cx - reach, cy - reach, cx + reach, cy + reach), value, |x, y| {
-            opacity * ((r + soft / 2.0 - (x - cx).hypot(y - cy)) / soft.max(1e-3)).clamp(0.0, 1.0)
-        });
+        self.paint(
+            (cx - reach, cy - reach, cx + reach, cy + reach),
+            value,
+            |x, y| {
+                opacity
+                    * ((r + soft / 2.0 - (x - cx).hypot(y - cy)) / soft.max(1e-3)).clamp(0.0, 1.0)
+            },
+        );
     }
 
     /// Weights `(w, 1 - 2 w, w)` along rows and columns, `w <= 1/3`.
@@ -166,7 +177,10 @@ mod tests {
         plane.stroke((10.0, 20.0), (30.0, 20.0), 3.0, 1.0, 1.0);
         let ink: f32 = plane.values.iter().sum();
         // 20 long, 3 wide, and two half discs of radius 1.5.
-        assert!((ink - (60.0 + 2.25 * std::f32::consts::PI)).abs() < 4.0, "{ink}");
+        assert!(
+            (ink - (60.0 + 2.25 * std::f32::consts::PI)).abs() < 4.0,
+            "{ink}"
+        );
     }
 
     #[test]

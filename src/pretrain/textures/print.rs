@@ -95,7 +95,14 @@ pub(super) fn draw(kind: Print, side: usize, rng: &mut impl Rng) -> Plane {
             let height = side as f32 * rng.random_range(0.55..0.8);
             let width = height * rng.random_range(0.5..0.8);
             let pen = height * rng.random_range(0.09..0.17);
-            glyph(&mut plane, &pose, (-width / 2.0, -height / 2.0, width, height), pen, tone, rng);
+            glyph(
+                &mut plane,
+                &pose,
+                (-width / 2.0, -height / 2.0, width, height),
+                pen,
+                tone,
+                rng,
+            );
         }
         Print::Outlined => {
             let pose = Pose::draw(side, 0.5, 0.0, rng);
@@ -271,11 +278,20 @@ fn logo(plane: &mut Plane, tone: Tone, rng: &mut impl Rng) {
     let pose = Pose::draw(plane.side, 0.8, 0.0, rng);
     let mut size = side * rng.random_range(0.32..0.45);
     for layer in 0..rng.random_range(2..=4) {
-        let value = if layer % 2 == 0 { tone.ink } else { tone.ground };
+        let value = if layer % 2 == 0 {
+            tone.ink
+        } else {
+            tone.ground
+        };
         let corners = rng.random_range(2..=6); // 2 stands for a disc
         let reach = size * 1.5;
         let stretch = rng.random_range(0.75..1.0);
-        let bounds = (pose.x - reach, pose.y - reach, pose.x + reach, pose.y + reach);
+        let bounds = (
+            pose.x - reach,
+            pose.y - reach,
+            pose.x + reach,
+            pose.y + reach,
+        );
         plane.paint(bounds, value, |x, y| {
             let (u, v) = pose.back(x, y);
             let (r, angle) = (u.hypot(v / stretch), v.atan2(u));
@@ -337,7 +353,10 @@ fn matrix(plane: &mut Plane, tone: Tone, rng: &mut impl Rng) {
         if u.abs() >= half || v.abs() >= half {
             return 0.0;
         }
-        let (column, row) = (((u + half) / module) as usize, ((v + half) / module) as usize);
+        let (column, row) = (
+            ((u + half) / module) as usize,
+            ((v + half) / module) as usize,
+        );
         if dark[row.min(count - 1) * count + column.min(count - 1)] {
             1.0
         } else {

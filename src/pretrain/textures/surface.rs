@@ -161,9 +161,9 @@ fn fractal(
         let (u, v) = (u / wavelength, v / wavelength);
         match form {
             FractalForm::Plain => field.fractal(u, v, octaves, persistence, |n| n),
-            FractalForm::Ridged => {
-                field.fractal(u, v, octaves, persistence, |n| (1.0 - 2.5 * n.abs()).powi(3))
-            }
+            FractalForm::Ridged => field.fractal(u, v, octaves, persistence, |n| {
+                (1.0 - 2.5 * n.abs()).powi(3)
+            }),
             FractalForm::Billowed => field.fractal(u, v, octaves, persistence, f32::abs),
             FractalForm::Warped => {
                 let shift = 2.0 * warp.fractal(u, v, 2, 0.5, |n| n);
@@ -270,7 +270,13 @@ fn marks(side: usize, size: f32, density: f32, form: MarkForm, rng: &mut impl Rn
         let ink = ink + rng.random_range(-0.12..0.12);
         let stroke = |plane: &mut Plane, angle: f32| {
             let (dx, dy) = (angle.cos() * size / 2.0, angle.sin() * size / 2.0);
-            plane.stroke((at.0 - dx, at.1 - dy), (at.0 + dx, at.1 + dy), 1.3, ink, 0.9);
+            plane.stroke(
+                (at.0 - dx, at.1 - dy),
+                (at.0 + dx, at.1 + dy),
+                1.3,
+                ink,
+                0.9,
+            );
         };
         match form {
             MarkForm::Discs => plane.disc(at, size / 2.0 + 0.4, 1.0, ink, 1.0),
@@ -339,7 +345,13 @@ fn scratched(side: usize, per_side: f32, parallel: bool, rng: &mut impl Rng) -> 
         let (dx, dy) = (angle.cos() * half, angle.sin() * half);
         let value = if rng.random_bool(0.5) { 0.95 } else { 0.1 };
         let (width, opacity) = (rng.random_range(0.6..1.6), rng.random_range(0.3..0.9));
-        plane.stroke((at.0 - dx, at.1 - dy), (at.0 + dx, at.1 + dy), width, value, opacity);
+        plane.stroke(
+            (at.0 - dx, at.1 - dy),
+            (at.0 + dx, at.1 + dy),
+            width,
+            value,
+            opacity,
+        );
     }
     plane
 }
@@ -392,14 +404,18 @@ fn panels(side: usize, count: u32, rng: &mut impl Rng) -> Plane {
         let corner = rng.random_range(0.0..0.5) * hw.min(hh);
         let reach = hw + hh;
         let value = rng.random_range(0.05..0.95);
-        plane.paint((cx - reach, cy - reach, cx + reach, cy + reach), value, |x, y| {
-            let (dx, dy) = (x - cx, y - cy);
-            let qx = (dx * cos + dy * sin).abs() - hw + corner;
-            let qy = (dy * cos - dx * sin).abs() - hh + corner;
-            // Signed distance from a rounded rectangle.
-            let outside = qx.max(0.0).hypot(qy.max(0.0)) + qx.max(qy).min(0.0) - corner;
-            0.5 - outside
-        });
+        plane.paint(
+            (cx - reach, cy - reach, cx + reach, cy + reach),
+            value,
+            |x, y| {
+                let (dx, dy) = (x - cx, y - cy);
+                let qx = (dx * cos + dy * sin).abs() - hw + corner;
+                let qy = (dy * cos - dx * sin).abs() - hh + corner;
+                // Signed distance from a rounded rectangle.
+                let outside = qx.max(0.0).hypot(qy.max(0.0)) + qx.max(qy).min(0.0) - corner;
+                0.5 - outside
+            },
+        );
     }
     plane
 }

@@ -70,7 +70,7 @@ impl<'a, W: Write> Page<'a, W> {
         page.write(&unreadable(overview, table).0)?;
         page.write(&particulars(facts).0)?;
         page.write(&toolbar(overview, scale).0)?;
-        page.write("<section aria-labelledby=\"pieces\"><h2 id=\"pieces\">Worst pieces</h2>")?;
+        page.write("<section aria-labelledby=\"pieces\"><h2 id=\"pieces\">Worst pieces</h2> <output id=\"shown\" aria-live=\"polite\"></output>")?;
         page.write("<div class=\"cards\" id=\"cards\">")?;
         Ok(page)
     }
@@ -131,7 +131,7 @@ impl<'a, W: Write> Page<'a, W> {
                     }
                     div { dt { "fails from" } dd { (figure(scored.threshold)) } }
                     @if let Some(href) = &scored.heatmap {
-                        div.link { a href=(percent_encoded(href)) { "full-size heatmap" } }
+                        div.link { a href=(percent_encoded(href)) { "full size" } }
                     }
                 }
                 @if !scored.message.is_empty() { p.message { (scored.message) } }
@@ -365,7 +365,7 @@ fn unreadable(overview: &Overview, table: Format) -> Markup {
         @if count > 0 {
             section.panel.unreadable #unreadable {
                 h2 { (count) @if count == 1 { " input" } @else { " inputs" } " could not be read" }
-                p.hint { "They were not inspected and count neither as good nor as bad." }
+                p.hint { "What cannot be read is not inspected, and counts neither as good nor as bad." }
                 div.scroll { table {
                     thead { tr {
                         th scope="col" { "input" } th scope="col" { "reason" } th scope="col" { "file" }
@@ -459,7 +459,6 @@ fn toolbar(overview: &Overview, scale: &ColourScale) -> Markup {
                     option value="id" { "id" }
                 } }
                 label.search { span { "id" } input #search type="search" placeholder="find" autocomplete="off"; }
-                output #shown aria-live="polite" {}
             }
             (legend(scale))
         }
@@ -480,8 +479,8 @@ fn legend(scale: &ColourScale) -> Markup {
             "Colour scale of all heatmaps: no colour below {low}, as 99 in 100 pixels of good pieces; \
              then violet, red, orange, and yellow from {high}"
         )) {
-            span.name { "anomaly, each pixel" }
-            span.none title="as 99 in 100 pixels of good pieces" { "like good" }
+            span.name { "anomaly of" br; "each pixel" }
+            span.none { i {} "like good" }
             span.bar {
                 i style=(format!("background:linear-gradient(90deg,{})", stops.join(","))) {}
                 span { b { (low) } b { (middle) } b { (high) } }

@@ -1,0 +1,411 @@
+//! What decides, fitted on rows; and how good it is on rows it has not seen.
+
+use super::Pipeline;
+use super::rows::{self, Gather, Rows, Unreadable};
+use crate::classifier::Classifier;
+use crate::data::annotation::GOOD;
+use crate::data::dataset::Dataset;
+use crate::data::feature_table::FeatureTable;
+use crate::data::prediction::Prediction;
+use crate::data::reader::ImageReader;
+use crate::data::sample::Sample;
+use crate::decision::{Criterion, GOOD_QUANTILE, Rule, RuleOptions};
+use crate::draem::Draem;
+use crate::error::{Error, Result};
+use crate::extract::{Extractor, InputMode};
+use crate::metrics::pixel::{PixelMetrics, PixelScores};
+use crate::metrics::report::{Labelled, Report, ReportOptions};
+use crate::progress::Observer;
+use crate::random::Seed;
+use crate::selection::Selection;
+use crate::settings::{ModelKind, Settings};
+use rand::seq::SliceRandom;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that decides, fitted.
+#[derive(Debug)]
+pub struct Deciders {
+    /// Class names: `good` first.
+    pub classes: Arc<[String]>,
+    /// Selection and classifier, where there are defects to learn from.
+    pub hybrid: Option<(Selection, Classifier)>,
+    /// From number to decision.
+    pub rule: Rule,
+}
+
+/// Fits selection, classifier and rule on rows that the anomaly model has not seen.
+///
+/// The rule is fitted on out-of-fold probabilities: for each part of the rows,
+/// selection and classifier are fitted on the others. Without any defect the
+/// rule is a quantile of the good pieces' anomaly scores and there is no
+/// classifier, whatever model was asked for.
+///
+/// # Errors
+/// [`Error::Data`] without a row; whatever a step says.
+pub fn fit_deciders(
+    samples: &[&Sample],
+    rows: &Rows,
+    mode: InputMode,
+    dataset: &Dataset,
+    settings: &Settings,
+    seed: Seed,
+    observer: &dyn Observer,
+) -> Result<Deciders> {
+    let classes: Arc<[String]> = dataset.classes.clone().into();
+    let labels = labels_of(samples, rows)?;
+    let is_defect: Vec<bool> = labels.iter().map(|l| l != GOOD).collect();
+    if rows.places.is_empty() {
+        return Err(Error::data("there is no readable piece to fit the threshold on"));
+    }
+    if !is_defect.contains(&true) {
+        observer.note(
+            "no defective piece: the threshold is a quantile of the good pieces' anomaly scores",
+        );
+        return Ok(Deciders {
+            classes,
+            hybrid: None,
+            rule: good_only(&settings.decision).fit(&rows.scores, &is_defect)?,
+        });
+    }
+    let features = match (settings.model, &rows.features) {
+        (ModelKind::Hybrid, Some(features)) => mode.of(features),
+        _ => {
+            return Ok(Deciders {
+                classes,
+                hybrid: None,
+                rule: settings.decision.fit(&rows.scores, &is_defect)?,
+            });
+        }
+    };
+    let fitter = Fitter {
+        settings,
+        classes: &classes,
+        seed,
+        observer,
+    };
+    let fold = fold_of_groups(samples, rows, &labels, settings.fitting.threshold_folds, seed);
+    let out_of_fold = fitter.out_of_fold(&features, &labels, &fold)?;
+    let rule = settings.decision.fit(&out_of_fold, &is_defect)?;
+    Ok(Deciders {
+        hybrid: Some(fitter.fit(&features, &labels, seed)?),
+        rule,
+        classes,
+    })
+}
+
+/// Without defects the criteria that need none stay, the others become a quantile.
+fn good_only(options: &RuleOptions) -> RuleOptions {
+    let quantile = |criterion| match criterion {
+        Criterion::BestF1 | Criterion::DefectRecall(_) => Criterion::GoodQuantile(GOOD_QUANTILE),
+        other => other,
+    };
+    RuleOptions {
+        fail: quantile(options.fail),
+        review: options.review.map(quantile),
+    }
+}
+
+/// Fits selection and classifier.
+struct Fitter<'a> {
+    settings: &'a Settings,
+    classes: &'a Arc<[String]>,
+    seed: Seed,
+    observer: &'a dyn Observer,
+}
+
+impl Fitter<'_> {
+    fn fit(
+        &self,
+        features: &FeatureTable,
+        labels: &[String],
+        seed: Seed,
+    ) -> Result<(Selection, Classifier)> {
+        let class: Vec<usize> = labels
+            .iter()
+            .map(|l| self.classes.iter().position(|c| c == l).unwrap_or_default())
+            .collect();
+        let selection = self.settings.selection.fit(features, &class)?;
+        let classifier = self.settings.classifier.fit(
+            &selection.apply(features)?,
+            labels,
+            self.classes.clone(),
+            seed.derive("fit.classifier", 0),
+            self.observer,
+        )?;
+        Ok((selection, classifier))
+    }
+
+    /// For each row the defect probability from a fit on the other folds.
+    fn out_of_fold(
+        &self,
+        features: &FeatureTable,
+        labels: &[String],
+        fold: &[usize],
+    ) -> Result<Vec<f64>> {
+        let mut scores = vec![0.0; labels.len()];
+        let folds = fold.iter().max().map_or(0, |m| m + 1);
+        self.observer.begin("fitting the threshold", folds as u64);
+        for part in 0..folds {
+            let (inside, outside): (Vec<usize>, Vec<usize>) =
+                (0..fold.len()).partition(|&i| fold[i] == part);
+            let outside_labels: Vec<String> = outside.iter().map(|&i| labels[i].clone()).collect();
+            let seed = self.seed.derive("fit.fold", part as u64);
+            let (selection, classifier) =
+                self.fit(&features.take_rows(&outside), &outside_labels, seed)?;
+            let kept = selection.apply(&features.take_rows(&inside))?;
+            for (row, prediction) in inside.iter().zip(classifier.predict(&kept)?) {
+                scores[*row] = prediction.p_defect();
+            }
+            self.observer.advance(1);
+        }
+        self.observer.end();
+        Ok(scores)
+    }
+}
+
+fn labels_of(samples: &[&Sample], rows: &Rows) -> Result<Vec<String>> {
+    rows.places
+        .iter()
+        .map(|&p| {
+            let sample = samples[p];
+            sample
+                .label()
+                .map(str::to_string)
+                .ok_or_else(|| Error::data(format!("sample {} has no label", sample.id)))
+        })
+        .collect()
+}
+
+/// A fold for every row: groups whole, good and defective spread alike.
+fn fold_of_groups(
+    samples: &[&Sample],
+    rows: &Rows,
+    labels: &[String],
+    folds: usize,
+    seed: Seed,
+) -> Vec<usize> {
+    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (row, &place) in rows.places.iter().enumerate() {
+        let sample = samples[place];
+        let group = sample.group.as_deref().unwrap_or(sample.id.as_str());
+        groups.entry(group).or_default().push(row);
+    }
+    let mut order: Vec<Vec<usize>> = groups.into_values().collect();
+    order.shuffle(&mut seed.derive("fit.folds", 0).rng());
+    // Groups of one class follow one another, so that dealing them out in turn
+    // gives every fold its share of each.
+    order.sort_by_key(|rows| labels[rows[0]].clone());
+    let mut fold = vec![0; rows.places.len()];
+    for (i, rows) in order.iter().enumerate() {
+        for &row in rows {
+            fold[row] = i % folds;
+        }
+    }
+    fold
+}
+
+/// Measures on held-out pieces.
+#[derive(Debug, Serialize)]
+pub struct Evaluation {
+    /// Held-out pieces.
+    pub pieces: usize,
+    /// Of those, defective.
+    pub defective: usize,
+    /// By what is compared: `anomaly score`, and of the classifier `image`,
+    /// `map`, `image+map`. The threshold is the one fitted in training.
+    pub arms: BTreeMap<String, Report>,
+    /// Pixel measures of the map, where there are masks.
+    pub pixels: Option<PixelMetrics>,
+    /// Held-out pieces that could not be read.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// What the deciders were fitted on.
+pub struct FittedOn<'a> {
+    /// The samples.
+    pub samples: &'a [&'a Sample],
+    /// Their rows.
+    pub rows: &'a Rows,
+    /// The rule of the pipeline that is kept.
+    pub rule: &'a Rule,
+}
+
+/// Measures the anomaly score and the classifier on every input mode.
+///
+/// # Errors
+/// [`Error::Stopped`]; whatever a step says.
+#[allow(clippy::too_many_arguments)] // the whole of a training run is measured here
+pub fn held_out(
+    test: &[&Sample],
+    fitted: FittedOn<'_>,
+    reader: &ImageReader,
+    draem: &Draem,
+    extractor: Option<&Extractor>,
+    dataset: &Dataset,
+    settings: &Settings,
+    seed: Seed,
+    observer: &dyn Observer,
+) -> Result<Evaluation> {
+    let mut pixels = PixelScores::default();
+    let gather = Gather {
+        colours: None,
+        pixels: Some(&mut pixels),
+    };
+    let rows = rows::draw(test, reader, draem, extractor, gather, "measuring held-out pieces", observer)?;
+    let labels = labels_of(test, &rows)?;
+    let truth: Vec<usize> = labels
+        .iter()
+        .map(|l| dataset.classes.iter().position(|c| c == l).unwrap_or_default())
+        .collect();
+    let report = |scores: Vec<f64>, probabilities, threshold| {
+        let labelled = Labelled {
+            classes: dataset.classes.clone(),
+            truth: truth.clone(),
+            scores,
+            probabilities,
+            groups: None,
+        };
+        let options = ReportOptions {
+            threshold,
+            bootstrap: None,
+        };
+        Report::new(&labelled, &options, seed)
+    };
+    let mut arms = BTreeMap::new();
+    let fitted_labels = labels_of(fitted.samples, fitted.rows)?;
+    let fitted_defect: Vec<bool> = fitted_labels.iter().map(|l| l != GOOD).collect();
+    let hybrid = settings.model == ModelKind::Hybrid && fitted_defect.contains(&true);
+    let map_threshold = if hybrid {
+        settings.decision.fit(&fitted.rows.scores, &fitted_defect)?.fail_at
+    } else {
+        fitted.rule.fail_at
+    };
+    arms.insert(
+        "anomaly score".to_string(),
+        report(rows.scores.clone(), None, Some(map_threshold))?,
+    );
+    if let (true, Some(train), Some(table)) = (hybrid, &fitted.rows.features, &rows.features) {
+        for mode in InputMode::ALL {
+            let deciders = fit_deciders(
+                fitted.samples,
+                fitted.rows,
+                mode,
+                dataset,
+                settings,
+                seed,
+                observer,
+            )?;
+            debug_assert_eq!(train.columns(), table.columns());
+            let Some((selection, classifier)) = deciders.hybrid else {
+                continue;
+            };
+            let predictions = classifier.predict(&selection.apply(&mode.of(table))?)?;
+            let scores = predictions.iter().map(Prediction::p_defect).collect();
+            let probabilities =
+                predictions.iter().map(|p| p.probabilities().to_vec()).collect();
+            arms.insert(
+                mode.name().to_string(),
+                report(scores, Some(probabilities), Some(deciders.rule.fail_at))?,
+            );
+        }
+    }
+    Ok(Evaluation {
+        pieces: rows.places.len(),
+        defective: labels.iter().filter(|l| *l != GOOD).count(),
+        arms,
+        pixels: finish(pixels)?,
+        unreadable: rows.unreadable,
+    })
+}
+
+/// Measures a whole pipeline on labelled pieces.
+///
+/// # Errors
+/// [`Error::Data`] if a label is a class the pipeline does not know and it
+/// cannot be taken as a plain defect; [`Error::Stopped`]; whatever a step says.
+pub fn bundle(
+    pipeline: &Pipeline,
+    samples: &[&Sample],
+    reader: &ImageReader,
+    options: &ReportOptions,
+    seed: Seed,
+    observer: &dyn Observer,
+) -> Result<(Report, Option<PixelMetrics>, Vec<Unreadable>)> {
+    let mut pixels = PixelScores::default();
+    let gather = Gather {
+        colours: None,
+        pixels: Some(&mut pixels),
+    };
+    let extractor = pipeline.hybrid.as_ref().map(|h| &h.extractor);
+    let rows =
+        rows::draw(samples, reader, &pipeline.draem, extractor, gather, "scoring", observer)?;
+    let labels = labels_of(samples, &rows)?;
+    let mut classes: Vec<String> = pipeline.classes.to_vec();
+    for label in &labels {
+        if !classes.contains(label) {
+            classes.push(label.clone());
+        }
+    }
+    let truth = labels
+        .iter()
+        .map(|l| classes.iter().position(|c| c == l).unwrap_or_default())
+        .collect();
+    let (scores, probabilities) = match (&pipeline.hybrid, &rows.features) {
+        (Some(hybrid), Some(features)) => {
+            let kept = hybrid.selection.apply(features)?;
+            let predictions = hybrid.classifier.predict(&kept)?;
+            let wide = |p: &Prediction| {
+                let mut p = p.probabilities().to_vec();
+                p.resize(classes.len(), 0.0);
+                p
+            };
+            (
+                predictions.iter().map(Prediction::p_defect).collect(),
+                Some(predictions.iter().map(wide).collect()),
+            )
+        }
+        _ => (rows.scores.clone(), None),
+    };
+    let labelled = Labelled {
+        groups: groups_of(samples, &rows),
+        classes,
+        truth,
+        scores,
+        probabilities,
+    };
+    let options = ReportOptions {
+        threshold: options.threshold.or(Some(pipeline.rule.fail_at)),
+        ..*options
+    };
+    Ok((Report::new(&labelled, &options, seed)?, finish(pixels)?, rows.unreadable))
+}
+
+/// A number for each row's group; `None` if no sample names one.
+fn groups_of(samples: &[&Sample], rows: &Rows) -> Option<Vec<usize>> {
+    if rows.places.iter().all(|&p| samples[p].group.is_none()) {
+        return None;
+    }
+    let mut numbers = BTreeMap::new();
+    Some(
+        rows.places
+            .iter()
+            .map(|&p| {
+                let name = samples[p].group.as_deref().unwrap_or(samples[p].id.as_str());
+                let next = numbers.len();
+                *numbers.entry(name).or_insert(next)
+            })
+            .collect(),
+    )
+}
+
+/// Pixel measures, if there are defective pixels at all.
+fn finish(pixels: PixelScores) -> Result<Option<PixelMetrics>> {
+    let (good, defective) = pixels.counts();
+    if good == 0 || defective == 0 {
+        return Ok(None);
+    }
+    pixels.finish().map(Some)
+}

@@ -1,0 +1,394 @@
+//! How a pipeline is fitted: the anomaly model on good pieces, everything after
+//! it on maps of pieces that the anomaly model has not seen.
+
+use super::evaluate::{self, Evaluation};
+use super::rows::{self, Gather, Rows, Unreadable};
+use super::{BackboneFile, Hybrid, Pipeline, Training};
+use crate::data::annotation::GOOD;
+use crate::data::dataset::Dataset;
+use crate::data::fold::{Fold, TrainingSet};
+use crate::data::image::Image;
+use crate::data::reader::{ImageReader, Limits};
+use crate::data::sample::Sample;
+use crate::draem::train::{self, Checkpoint, LossRow};
+use crate::draem::{AnomalySource, Draem};
+use crate::error::{Error, Result};
+use crate::extract::{Extractor, FeatureOptions, InputMode};
+use crate::progress::Observer;
+use crate::random::Seed;
+use crate::report::colour::Calibration;
+use crate::settings::{MapFitting, ModelKind, Settings};
+use candle_core::Device;
+use ndarray::Array3;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a training run is asked to do.
+pub struct Plan<'a> {
+    /// Name of the bundle.
+    pub name: String,
+    /// The labelled pieces.
+    pub dataset: &'a Dataset,
+    /// Which of them are trained on, and which measured on.
+    pub fold: Fold,
+    /// Every step's options.
+    pub settings: Settings,
+    /// The root of all random choices.
+    pub seed: u64,
+    /// Where the networks run.
+    pub device: Device,
+    /// What one file may ask for.
+    pub limits: Limits,
+    /// The image backbone, for a hybrid.
+    pub backbone: Option<BackboneFile>,
+    /// Pictures that simulated defects are filled with, in place of painted ones.
+    pub pictures: Vec<Image>,
+    /// Folder for checkpoints.
+    pub workspace: &'a Path,
+    /// Whether to go on from the checkpoints there.
+    pub resume: bool,
+}
+
+/// What training gives.
+pub struct Fitted {
+    /// The trained pipeline.
+    pub pipeline: Pipeline,
+    /// Losses of the anomaly model that is kept.
+    pub losses: Vec<LossRow>,
+    /// Measures on the held-out pieces, if there are any.
+    pub evaluation: Option<Evaluation>,
+    /// Pieces left out because they could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Trains a pipeline.
+///
+/// # Errors
+/// [`Error::Data`] if the pieces do not support what is asked (no good piece,
+/// one class only for a hybrid); [`Error::Stopped`] after a requested stop,
+/// with the checkpoint written; whatever a step says.
+pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
+    let seed = Seed::new(plan.seed);
+    let settings = &plan.settings;
+    settings.check()?;
+    let training = plan.fold.training(plan.dataset);
+    let reader = ImageReader::new(plan.dataset.format.clone(), plan.limits);
+    let mut unreadable = Vec::new();
+
+    let (seen, fitting) = match settings.fitting.maps {
+        MapFitting::HeldOut => {
+            training.split_good(settings.fitting.kept_back, seed.derive("fit.kept-back", 0))?
+        }
+        MapFitting::CrossFit | MapFitting::Seen => (training.good(), training.clone()),
+    };
+    let trainer = Trainer {
+        plan: &plan,
+        reader: &reader,
+        seed,
+    };
+    let (draem, losses, mut bad) = trainer.draem(&seen, "draem", observer)?;
+    unreadable.append(&mut bad);
+
+    let backbone = match (settings.model, &plan.backbone) {
+        (ModelKind::Draem, _) => None,
+        (ModelKind::Hybrid, Some(backbone)) => Some(backbone),
+        (ModelKind::Hybrid, None) => return Err(Error::data("a hybrid model needs a backbone")),
+    };
+    let mode = settings.features.input;
+    // Measuring every input mode on the held-out pieces takes all features.
+    let drawn = if plan.fold.test().is_empty() {
+        mode
+    } else {
+        InputMode::ImageAndMap
+    };
+    let extractor_of = |input: InputMode| -> Result<Option<Extractor>> {
+        let options = FeatureOptions {
+            input,
+            ..settings.features.clone()
+        };
+        let channels = plan.dataset.format.channels.len();
+        backbone
+            .map(|b| Extractor::new(options, &b.name, &b.weights, channels, &plan.device))
+            .transpose()
+    };
+    let extractor = extractor_of(drawn)?;
+
+    let mut colours = Calibration::new();
+    let (samples, rows) = if settings.fitting.maps == MapFitting::CrossFit {
+        trainer.cross_fit(&training, &draem, extractor.as_ref(), &mut colours, observer)?
+    } else {
+        let samples: Vec<&Sample> = fitting.samples().collect();
+        let rows = rows::draw(
+            &samples,
+            &reader,
+            &draem,
+            extractor.as_ref(),
+            Gather {
+                colours: Some(&mut colours),
+                pixels: None,
+            },
+            "drawing maps to fit on",
+            observer,
+        )?;
+        (samples, rows)
+    };
+    unreadable.extend(rows.unreadable.iter().cloned());
+    let decided = evaluate::fit_deciders(
+        &samples,
+        &rows,
+        mode,
+        plan.dataset,
+        settings,
+        seed,
+        observer,
+    )?;
+
+    let test: Vec<&Sample> = plan.fold.test().iter().map(|&i| &plan.dataset.samples[i]).collect();
+    let test: Vec<&Sample> = test.into_iter().filter(|s| s.label().is_some()).collect();
+    let evaluation = if test.is_empty() {
+        None
+    } else {
+        let evaluation = evaluate::held_out(
+            &test,
+            evaluate::FittedOn {
+                samples: &samples,
+                rows: &rows,
+                rule: &decided.rule,
+            },
+            &reader,
+            &draem,
+            extractor.as_ref(),
+            plan.dataset,
+            settings,
+            seed,
+            observer,
+        )?;
+        unreadable.extend(evaluation.unreadable.iter().cloned());
+        Some(evaluation)
+    };
+
+    let mut notes = Vec::new();
+    if !unreadable.is_empty() {
+        notes.push(format!("{} pieces could not be read and were left out", unreadable.len()));
+    }
+    let pipeline = Pipeline {
+        format: plan.dataset.format.clone(),
+        classes: decided.classes,
+        hybrid: match (backbone, extractor_of(mode)?, decided.hybrid) {
+            (Some(backbone), Some(extractor), Some((selection, classifier))) => Some(Hybrid {
+                backbone: backbone.clone(),
+                extractor,
+                selection,
+                classifier,
+            }),
+            _ => None,
+        },
+        draem,
+        rule: decided.rule,
+        scale: colours.finish()?,
+        training: Training {
+            name: plan.name.clone(),
+            data: describe(plan.dataset),
+            seed: plan.seed,
+            anomaly_pieces: seen.len(),
+            fitted_pieces: rows.places.len(),
+            test_pieces: test.len(),
+            maps: maps_sentence(settings),
+            notes,
+        },
+        settings: plan.settings.clone(),
+    };
+    Ok(Fitted {
+        pipeline,
+        losses,
+        evaluation,
+        unreadable,
+    })
+}
+
+/// What classifier and threshold were fitted on, for people.
+fn maps_sentence(settings: &Settings) -> String {
+    let f = &settings.fitting;
+    match f.maps {
+        MapFitting::HeldOut => format!(
+            "classifier and threshold were fitted on maps of the defective pieces and of the {:.0}% \
+             of good pieces that the anomaly model did not see",
+            100.0 * f.kept_back
+        ),
+        MapFitting::CrossFit => format!(
+            "classifier and threshold were fitted on maps of good pieces from {} anomaly models, \
+             each of which had not seen them",
+            f.cross_fit_parts
+        ),
+        MapFitting::Seen => "classifier and threshold were fitted on maps of pieces that the \
+                             anomaly model was trained on, as the paper does: good pieces look \
+                             better there than a new one will"
+            .into(),
+    }
+}
+
+/// A data set in a few words: counts, classes, channels; no path.
+fn describe(dataset: &Dataset) -> String {
+    let counts: Vec<String> = dataset
+        .counts()
+        .into_iter()
+        .map(|(class, n)| format!("{n} {class}"))
+        .collect();
+    format!(
+        "{} pieces ({}), {}",
+        dataset.samples.len(),
+        counts.join(", "),
+        dataset.format
+    )
+}
+
+/// Trains anomaly models of one run.
+struct Trainer<'a> {
+    plan: &'a Plan<'a>,
+    reader: &'a ImageReader,
+    seed: Seed,
+}
+
+type Drawn<'a> = (Vec<&'a Sample>, Rows);
+
+impl Trainer<'_> {
+    /// Trains on the good pieces of a set; `name` names checkpoint and seed.
+    fn draem(
+        &self,
+        pieces: &TrainingSet<'_>,
+        name: &str,
+        observer: &dyn Observer,
+    ) -> Result<(Draem, Vec<LossRow>, Vec<Unreadable>)> {
+        let options = &self.plan.settings.draem;
+        let samples: Vec<&Sample> = pieces.samples().filter(|s| s.label() == Some(GOOD)).collect();
+        observer.begin("reading good pieces", samples.len() as u64);
+        let read: Vec<Result<Array3<f32>>> = samples
+            .par_iter()
+            .map(|sample| {
+                let image = self.reader.read(sample)?.resize(options.size, options.size)?;
+                observer.advance(1);
+                Ok(image.pixels().clone())
+            })
+            .collect();
+        observer.end();
+        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
+        for (sample, image) in samples.iter().zip(read) {
+            match image {
+                Ok(image) => images.push(image),
+                Err(error) => unreadable.push(Unreadable {
+                    id: sample.id.clone(),
+                    reason: crate::report::scores::reason(&error, sample.path()),
+                }),
+            }
+        }
+        let images = Arc::new(images);
+        let mut source = AnomalySource::textures().with_pieces(images.clone());
+        if !self.plan.pictures.is_empty() {
+            source = source.with_pictures(&self.plan.pictures)?;
+        }
+        let checkpoint = Checkpoint {
+            path: self.checkpoint(name),
+            resume: self.plan.resume,
+            fingerprint: self.fingerprint(&samples),
+        };
+        let (draem, losses) = train::fit(
+            &images,
+            &source,
+            options,
+            self.seed.derive(name, 0),
+            &self.plan.device,
+            Some(&checkpoint),
+            observer,
+        )?;
+        Ok((draem, losses, unreadable))
+    }
+
+    fn checkpoint(&self, name: &str) -> PathBuf {
+        self.plan.workspace.join(format!("{name}.checkpoint"))
+    }
+
+    /// What must agree for a checkpoint to be taken up.
+    fn fingerprint(&self, samples: &[&Sample]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.plan.seed.to_le_bytes());
+        hash.update(format!("{:?}", self.plan.settings.draem));
+        hash.update(format!("{:?}", self.plan.dataset.format));
+        for sample in samples {
+            hash.update(sample.id.as_str());
+            hash.update([0]);
+        }
+        for picture in &self.plan.pictures {
+            for value in picture.as_slice() {
+                hash.update(value.to_le_bytes());
+            }
+        }
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Maps of the good pieces from models that have not seen them, and of the
+    /// defective ones from the model that is kept.
+    fn cross_fit<'d>(
+        &self,
+        training: &TrainingSet<'d>,
+        kept: &Draem,
+        extractor: Option<&Extractor>,
+        colours: &mut Calibration,
+        observer: &dyn Observer,
+    ) -> Result<Drawn<'d>> {
+        let parts = self.plan.settings.fitting.cross_fit_parts;
+        let mut left = training.good();
+        let mut samples: Vec<&Sample> = Vec::new();
+        let mut all: Option<Rows> = None;
+        for part in 0..parts {
+            // The next of the parts that are left, all of about one size.
+            let seed = self.seed.derive("fit.cross", part as u64);
+            let (rest, taken) = if part + 1 == parts {
+                (None, left.clone())
+            } else {
+                let (rest, taken) = left.split(1.0 / (parts - part) as f64, seed)?;
+                (Some(rest), taken)
+            };
+            let others = training.good().without(&taken);
+            let (draem, _, _) = self.draem(&others, &format!("draem-part-{part}"), observer)?;
+            let chosen: Vec<&Sample> = taken.samples().collect();
+            let rows = rows::draw(
+                &chosen,
+                self.reader,
+                &draem,
+                extractor,
+                Gather {
+                    colours: Some(colours),
+                    pixels: None,
+                },
+                "drawing maps of unseen pieces",
+                observer,
+            )?;
+            all = Some(match all {
+                None => rows,
+                Some(earlier) => earlier.join(rows, samples.len())?,
+            });
+            samples.extend(chosen);
+            if let Some(rest) = rest {
+                left = rest;
+            }
+        }
+        let defective: Vec<&Sample> = training.defective().samples().collect();
+        let rows = rows::draw(
+            &defective,
+            self.reader,
+            kept,
+            extractor,
+            Gather::default(),
+            "drawing maps of defects",
+            observer,
+        )?;
+        let rows = match all {
+            None => rows,
+            Some(earlier) => earlier.join(rows, samples.len())?,
+        };
+        samples.extend(defective);
+        Ok((samples, rows))
+    }
+}

@@ -1,0 +1,153 @@
+//! Scoring as a stream: while the networks work on one batch, the next is read
+//! and the last is written. Memory holds a few batches, however many inputs
+//! there are; rows come out in the order of the inputs.
+
+use crate::data::image::Image;
+use crate::data::inputs::Input;
+use crate::data::reader::ImageReader;
+use crate::data::sample::SampleId;
+use crate::error::{Error, Result};
+use crate::pipeline::{Inspection, Pipeline};
+use crate::progress::Observer;
+use crate::report::colour::ColourScale;
+use crate::report::heatmap::heatmap_png;
+use crate::report::score_folder::{Look, ScoreFolder};
+use crate::report::scores::ScoreRow;
+use rayon::prelude::*;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Inputs in a batch.
+const BATCH: usize = 8;
+/// Batches that wait before networks and writer.
+const WAITING: usize = 1;
+
+/// Inputs and what was read of them.
+type Read<'a> = Vec<(&'a Input, Result<Image>)>;
+/// Inputs and what was found.
+type Found<'a> = Vec<(&'a Input, Result<(Image, Inspection)>)>;
+
+/// Scores `entries` into `folder`, one row for each, in order.
+///
+/// # Errors
+/// [`Error::Stopped`] after a requested stop, the rows so far being kept;
+/// [`Error::Io`] if the folder cannot be written. An input that cannot be read
+/// is a row, not an error.
+pub fn score(
+    pipeline: &Pipeline,
+    entries: &[Input],
+    reader: &ImageReader,
+    folder: &mut ScoreFolder,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let (to_networks, read) = sync_channel::<Read<'_>>(WAITING);
+    let (to_writer, found) = sync_channel::<Result<Found<'_>>>(WAITING);
+    std::thread::scope(|scope| {
+        scope.spawn(move || read_all(entries, reader, &to_networks));
+        scope.spawn(move || inspect_all(pipeline, read, &to_writer));
+        write_all(found, &pipeline.scale, folder, observer)
+    })
+}
+
+/// Ends when all is read, or when nobody listens any more.
+fn read_all<'a>(entries: &'a [Input], reader: &ImageReader, next: &SyncSender<Read<'a>>) {
+    for batch in entries.chunks(BATCH) {
+        let read: Read<'a> = batch
+            .par_iter()
+            .map(|input| {
+                let image = match &input.sample {
+                    Ok(sample) => reader.read(sample),
+                    Err(error) => Err(Error::malformed(&input.path, error.to_string())),
+                };
+                (input, image)
+            })
+            .collect();
+        if next.send(read).is_err() {
+            return;
+        }
+    }
+}
+
+fn inspect_all<'a>(
+    pipeline: &Pipeline,
+    read: Receiver<Read<'a>>,
+    next: &SyncSender<Result<Found<'a>>>,
+) {
+    for batch in read {
+        let found = inspect(pipeline, batch);
+        let failed = found.is_err();
+        if next.send(found).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// The readable images of a batch go through the networks together.
+fn inspect<'a>(pipeline: &Pipeline, batch: Read<'a>) -> Result<Found<'a>> {
+    let mut ids: Vec<SampleId> = Vec::new();
+    let mut images = Vec::new();
+    let mut outcomes = Vec::new();
+    for (input, image) in batch {
+        outcomes.push((input, image.map(|image| {
+            ids.push(input.id.clone());
+            images.push(image);
+        })));
+    }
+    let inspections = pipeline.inspect(&ids, &images)?;
+    let mut inspected = images.into_iter().zip(inspections);
+    Ok(outcomes
+        .into_iter()
+        .map(|(input, outcome)| {
+            let outcome = outcome.map(|()| inspected.next().expect("one for each image"));
+            (input, outcome)
+        })
+        .collect())
+}
+
+fn write_all(
+    found: Receiver<Result<Found<'_>>>,
+    scale: &ColourScale,
+    folder: &mut ScoreFolder,
+    observer: &dyn Observer,
+) -> Result<()> {
+    for batch in found {
+        let batch = batch?;
+        let steps = batch.len() as u64;
+        // Compressing pictures is the writer's largest cost: done side by side.
+        let drawn: Vec<_> = batch
+            .into_par_iter()
+            .map(|(input, outcome)| {
+                let outcome = outcome.and_then(|(image, inspection)| {
+                    let png = heatmap_png(&image, &inspection.map, scale)?;
+                    Ok((image, inspection, png))
+                });
+                (input, outcome)
+            })
+            .collect();
+        for (input, outcome) in drawn {
+            let id = input.id.as_str();
+            match outcome {
+                Err(error) => folder.push(ScoreRow::unreadable(id, &input.path, &error), None)?,
+                Ok((image, inspection, png)) => {
+                    let row = ScoreRow::scored(
+                        id,
+                        &input.path,
+                        &inspection.decision,
+                        inspection.prediction.as_ref(),
+                        Some(inspection.anomaly_score),
+                    );
+                    let look = Look {
+                        image: &image,
+                        map: Some(&inspection.map),
+                        heatmap: Some(png),
+                    };
+                    folder.push(row, Some(look))?;
+                }
+            }
+        }
+        observer.advance(steps);
+        if observer.stop_requested() {
+            return Err(Error::Stopped);
+        }
+    }
+    Ok(())
+}
