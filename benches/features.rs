@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 fn image(channels: usize, index: usize) -> Image {
-    let at = |(c, y, x): (usize, usize, usize)| ((c * 7 + y * 3 + x * 5 + index) % 13) as f32 / 13.0;
+    let at =
+        |(c, y, x): (usize, usize, usize)| ((c * 7 + y * 3 + x * 5 + index) % 13) as f32 / 13.0;
     Image::new(Array3::from_shape_fn((channels, 224, 224), at)).expect("finite pixels")
 }
 
@@ -35,7 +36,10 @@ fn full_width() -> WeightFile {
         };
         let seed = Seed::new(1).derive(&name, 0);
         let drawn = init.draw(shape.clone(), seed, &Device::Cpu).expect("drawn");
-        let values = drawn.flatten_all().and_then(|t| t.to_vec1()).expect("on the CPU");
+        let values = drawn
+            .flatten_all()
+            .and_then(|t| t.to_vec1())
+            .expect("on the CPU");
         (name, Weight { shape, values })
     });
     WeightFile {

@@ -2,16 +2,16 @@
 //! network: the backbone taught on made-up surfaces, and the eraser model.
 
 use crate::error::Result;
+use crate::extract::choice;
 use crate::pipeline::BackboneFile;
 use crate::store::{self, Bundle};
 use candle_core::Device;
 use std::path::Path;
 
 /// Name of the bundled backbone.
-pub const BACKBONE_NAME: &str = "goma-resnet18-w32";
+pub const BACKBONE_NAME: &str = choice::BUNDLED;
 
-const BACKBONE: &[u8] =
-    include_bytes!("../models/backbone/goma-resnet18-w32.safetensors");
+const BACKBONE: &[u8] = choice::BUNDLED_BYTES;
 
 /// The bundled backbone: a ResNet-18 of half width, see models/backbone.
 ///

@@ -27,8 +27,8 @@ pub struct FeaturesArgs {
     /// Files, folders or manifests
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// goma-resnet18 (bundled), resnet18, resnet34, resnet50, resnet101 or resnet152 [default:
-    /// the one that --weights holds, else goma-resnet18]
+    /// goma-resnet18-w32 (bundled), resnet18, resnet34, resnet50, resnet101 or resnet152 [default:
+    /// the one that --weights holds, else the bundled]
     #[arg(long, value_name = "NAME")]
     backbone: Option<String>,
     /// Weights from a file (.safetensors, .pth) instead of the cache
@@ -58,8 +58,10 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
         return Err(Error::setting("size", reason));
     }
     if args.out.exists() && !args.force {
-        return Err(Error::Exists { path: args.out.clone() }
-            .help("choose another name, or pass --force to replace it"));
+        return Err(Error::Exists {
+            path: args.out.clone(),
+        }
+        .help("choose another name, or pass --force to replace it"));
     }
     let device = super::device(common)?;
     let (name, weights) = choice::weights(args.backbone.as_deref(), args.weights.as_deref())?;

@@ -46,7 +46,13 @@ pub fn run(args: &WeightsArgs, common: &Common, terminal: &Terminal) -> Result<O
             for weights in chosen(names)? {
                 let path = cache.fetch(weights, terminal)?;
                 let (sha256, locked) = cache.verify(weights)?;
-                print(common, weights, &sha256, locked, &path.display().to_string());
+                print(
+                    common,
+                    weights,
+                    &sha256,
+                    locked,
+                    &path.display().to_string(),
+                );
             }
         }
         Action::Verify { names } => verify(&cache, names, common, terminal)?,
@@ -117,7 +123,11 @@ fn print(common: &Common, weights: &Pretrained, sha256: &str, locked: bool, what
         });
         println!("{row}");
     } else {
-        let what = if locked { what } else { "copied in; its hash was not written down" };
+        let what = if locked {
+            what
+        } else {
+            "copied in; its hash was not written down"
+        };
         println!("{:10} {sha256}  {what}", weights.name);
     }
 }

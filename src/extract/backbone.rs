@@ -52,12 +52,7 @@ impl Backbone {
     ///
     /// # Errors
     /// [`Error::Data`] that names missing, unexpected and misshapen weights.
-    pub fn new(
-        name: &str,
-        weights: &WeightFile,
-        channels: usize,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(name: &str, weights: &WeightFile, channels: usize, device: &Device) -> Result<Self> {
         let stored = ResNetConfig::of_weights(&weights.weights)?;
         check(name, &stored, &weights.weights)?;
         let config = ResNetConfig { channels, ..stored };
@@ -112,7 +107,11 @@ impl Backbone {
             let mut values = Vec::with_capacity(batch.len() * channels * size * size);
             for image in batch {
                 if image.channels() != channels {
-                    return Err(Error::shape("channels of a picture", image.channels(), channels));
+                    return Err(Error::shape(
+                        "channels of a picture",
+                        image.channels(),
+                        channels,
+                    ));
                 }
                 let image = image.resize(size, size)?;
                 for (c, plane) in image.as_slice().chunks_exact(size * size).enumerate() {
@@ -220,7 +219,10 @@ pub(super) mod tests {
 
     fn noise(channels: usize, side: usize, index: u64) -> Image {
         let mut rng = Seed::new(2).derive("noise", index).rng();
-        Image::new(Array3::from_shape_fn((channels, side, side), |_| rng.random())).unwrap()
+        Image::new(Array3::from_shape_fn((channels, side, side), |_| {
+            rng.random()
+        }))
+        .unwrap()
     }
 
     #[test]
@@ -230,7 +232,9 @@ pub(super) mod tests {
             let images: Vec<Image> = (0..11).map(|i| noise(3, 64, i)).collect();
             let together = backbone.features(&images, size).unwrap();
             for (row, image) in together.outer_iter().zip(&images) {
-                let alone = backbone.features(std::slice::from_ref(image), size).unwrap();
+                let alone = backbone
+                    .features(std::slice::from_ref(image), size)
+                    .unwrap();
                 assert_eq!(row, alone.row(0), "size {size}");
             }
         }
@@ -262,7 +266,9 @@ pub(super) mod tests {
         let mut weights = tiny_weights();
         weights.weights.remove("bn1.bias");
         let misplaced = weights.weights.remove("layer2.0.bn1.weight").unwrap();
-        weights.weights.insert("layer2.0.bn9.weight".into(), misplaced);
+        weights
+            .weights
+            .insert("layer2.0.bn9.weight".into(), misplaced);
         weights.weights.get_mut("layer4.1.bn2.bias").unwrap().shape = vec![3];
         let error = Backbone::new("tiny", &weights, 3, &Device::Cpu).unwrap_err();
         let text = error.to_string();

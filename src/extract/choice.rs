@@ -8,10 +8,10 @@ use crate::nn::weights::cache::{Cache, Pretrained};
 use std::path::Path;
 
 /// The name of the bundled backbone.
-pub const BUNDLED: &str = "goma-resnet18";
+pub const BUNDLED: &str = "goma-resnet18-w32";
 
-/// Made by `goma pretrain`; see models/backbone/README.md.
-const BUNDLED_BYTES: &[u8] =
+/// The bundled weight file, made by `goma pretrain`; see models/backbone/README.md.
+pub const BUNDLED_BYTES: &[u8] =
     include_bytes!("../../models/backbone/goma-resnet18-w32.safetensors");
 
 /// The bundled weights: a ResNet-18 of half width (256 features), taught on
@@ -76,14 +76,19 @@ fn cached(depth: Depth) -> Result<WeightFile> {
             &path,
             format!("SHA-256 {} found, {} expected", weights.sha256, lock.sha256),
         )
-        .help(format!("remove the file and run: goma weights fetch {depth}"))),
+        .help(format!(
+            "remove the file and run: goma weights fetch {depth}"
+        ))),
         _ => Ok(weights),
     }
 }
 
 fn unknown(name: &str) -> Error {
     let known: Vec<&str> = Depth::ALL.iter().map(|d| d.name()).collect();
-    let reason = format!("{name} given, one of {BUNDLED}, {} expected", known.join(", "));
+    let reason = format!(
+        "{name} given, one of {BUNDLED}, {} expected",
+        known.join(", ")
+    );
     Error::setting("backbone", reason)
 }
 
@@ -96,7 +101,10 @@ mod tests {
         let (name, weights) = weights(None, None).unwrap();
         let config = ResNetConfig::of_weights(&weights.weights).unwrap();
         assert_eq!(name, BUNDLED);
-        assert_eq!((config.depth, config.width, config.features()), (Depth::Resnet18, 32, 256));
+        assert_eq!(
+            (config.depth, config.width, config.features()),
+            (Depth::Resnet18, 32, 256)
+        );
         assert!(BUNDLED_BYTES.len() < 25_000_000);
     }
 

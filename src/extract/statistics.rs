@@ -15,9 +15,26 @@ const REGIONS: [f32; 2] = [0.25, 0.5];
 
 /// The names of the statistics, in the order of [`map_statistics`].
 pub(super) const NAMES: [&str; COUNT] = [
-    "max", "mean", "deviation", "score", "q50", "q90", "q99", "q999", "area10", "area25",
-    "area50", "area75", "area90", "regions25", "largest25", "regions50", "largest50",
-    "peak_radius", "centre_radius", "spread",
+    "max",
+    "mean",
+    "deviation",
+    "score",
+    "q50",
+    "q90",
+    "q99",
+    "q999",
+    "area10",
+    "area25",
+    "area50",
+    "area75",
+    "area90",
+    "regions25",
+    "largest25",
+    "regions50",
+    "largest50",
+    "peak_radius",
+    "centre_radius",
+    "spread",
 ];
 
 /// How many there are.
@@ -42,7 +59,11 @@ pub fn map_statistics(map: &AnomalyMap) -> [f64; COUNT] {
     let mut sorted: Vec<f32> = values.iter().copied().collect();
     sorted.sort_unstable_by(f32::total_cmp);
     let mean = sorted.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let variance = sorted.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    let variance = sorted
+        .iter()
+        .map(|v| (f64::from(*v) - mean).powi(2))
+        .sum::<f64>()
+        / n;
     let mut out = Vec::with_capacity(COUNT);
     out.push(sorted.last().map_or(0.0, |v| f64::from(*v)));
     out.extend([mean, variance.sqrt(), map.image_score()]);
@@ -140,7 +161,10 @@ mod tests {
         let stat = named(map);
         assert_eq!((stat("regions25"), stat("largest25")), (2.0, 0.02));
         assert_eq!((stat("regions50"), stat("largest50")), (2.0, 0.01));
-        assert_eq!((stat("area25"), stat("area50"), stat("area90")), (0.03, 0.02, 0.01));
+        assert_eq!(
+            (stat("area25"), stat("area50"), stat("area90")),
+            (0.03, 0.02, 0.01)
+        );
         assert!((stat("mean") - 0.018).abs() < 1e-7);
     }
 

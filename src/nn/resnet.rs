@@ -120,7 +120,10 @@ impl ResNetConfig {
     /// classifier.
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let mut all = vec![("conv1.weight".to_owned(), vec![self.width, self.channels, 7, 7])];
+        let mut all = vec![(
+            "conv1.weight".to_owned(),
+            vec![self.width, self.channels, 7, 7],
+        )];
         push_norm(&mut all, "bn1", self.width);
         let mut inputs = self.width;
         for (stage, count) in self.depth.blocks().into_iter().enumerate() {
@@ -128,7 +131,10 @@ impl ResNetConfig {
                 let name = format!("layer{}.{block}", stage + 1);
                 let within = self.width << stage;
                 let stride = block_stride(stage, block);
-                for (i, c) in block_layout(self.depth, inputs, within, stride).iter().enumerate() {
+                for (i, c) in block_layout(self.depth, inputs, within, stride)
+                    .iter()
+                    .enumerate()
+                {
                     let shape = vec![c.filters, c.channels, c.kernel, c.kernel];
                     all.push((format!("{name}.conv{}.weight", i + 1), shape));
                     push_norm(&mut all, &format!("{name}.bn{}", i + 1), c.filters);
@@ -240,7 +246,10 @@ impl ResNet {
             channels,
         } = *config;
         if width == 0 || channels == 0 {
-            return Err(Error::setting("width and channels", "0 given, at least 1 expected"));
+            return Err(Error::setting(
+                "width and channels",
+                "0 given, at least 1 expected",
+            ));
         }
         let conv1 = conv(&scope.pp("conv1"), conv_shape(channels, width, 7, 2))?;
         let bn1 = BatchNorm2d::new(&scope.pp("bn1"), width)?;
@@ -309,7 +318,10 @@ impl Block {
     ) -> Result<Self> {
         let outputs = within * depth.expansion();
         let mut path = Vec::new();
-        for (i, shape) in block_layout(depth, inputs, within, stride).into_iter().enumerate() {
+        for (i, shape) in block_layout(depth, inputs, within, stride)
+            .into_iter()
+            .enumerate()
+        {
             let convolution = conv(&scope.pp(format!("conv{}", i + 1)), shape)?;
             let norm = BatchNorm2d::new(&scope.pp(format!("bn{}", i + 1)), shape.filters)?;
             path.push((convolution, norm));
@@ -382,15 +394,18 @@ impl Classifier {
 /// [`Error::Shape`] unless the stem has three channels.
 pub fn widen_stem(stem: &Weight, channels: usize) -> Result<Weight> {
     let [filters, 3, height, width] = stem.shape[..] else {
-        return Err(Error::shape("stem to widen", &stem.shape, "[filters, 3, k, k]"));
+        return Err(Error::shape(
+            "stem to widen",
+            &stem.shape,
+            "[filters, 3, k, k]",
+        ));
     };
     let area = height * width;
     let mut values = Vec::with_capacity(filters * channels * area);
     for kernels in stem.values.chunks_exact(3 * area) {
         match channels {
-            1 => values.extend(
-                (0..area).map(|i| kernels[i] + kernels[area + i] + kernels[2 * area + i]),
-            ),
+            1 => values
+                .extend((0..area).map(|i| kernels[i] + kernels[area + i] + kernels[2 * area + i])),
             3 => values.extend(kernels),
             _ => {
                 let scale = 3.0 / channels as f32;
@@ -418,9 +433,9 @@ mod tests {
     /// The weights and pictures that tests/reference/resnet.py makes as well:
     /// value `i` of an array is a hash of its name and `i`, in -1..1.
     fn hashed(name: &str, count: usize) -> Vec<f32> {
-        let start = name
-            .bytes()
-            .fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        let start = name.bytes().fold(0x811c_9dc5u32, |h, b| {
+            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+        });
         (0..count as u32)
             .map(|i| {
                 let mut h = start.wrapping_add(i.wrapping_mul(0x9e37_79b1));
@@ -519,7 +534,15 @@ mod tests {
         let mut weights: BTreeMap<String, Weight> = config
             .parameters()
             .into_iter()
-            .map(|(name, shape)| (name, Weight { shape, values: Vec::new() }))
+            .map(|(name, shape)| {
+                (
+                    name,
+                    Weight {
+                        shape,
+                        values: Vec::new(),
+                    },
+                )
+            })
             .collect();
         assert_eq!(ResNetConfig::of_weights(&weights).unwrap(), config);
         weights.remove("layer3.1.conv1.weight");
@@ -529,7 +552,11 @@ mod tests {
     #[test]
     fn the_list_of_parameters_is_what_the_network_asks_for() {
         for depth in [Depth::Resnet34, Depth::Resnet50] {
-            let config = ResNetConfig { depth, width: 2, channels: 4 };
+            let config = ResNetConfig {
+                depth,
+                width: 2,
+                channels: 4,
+            };
             let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
             ResNet::new(&parameters.root(), &config).unwrap();
             let asked = parameters.tensors().into_iter();
@@ -556,7 +583,12 @@ mod tests {
         for (name, var) in parameters.trainable() {
             let gradient = gradients.get(var.as_tensor());
             let gradient = gradient.unwrap_or_else(|| panic!("{name} has no gradient"));
-            let size = gradient.abs().unwrap().to_dtype(DType::F64).unwrap().sum_all();
+            let size = gradient
+                .abs()
+                .unwrap()
+                .to_dtype(DType::F64)
+                .unwrap()
+                .sum_all();
             assert!(size.unwrap().to_scalar::<f64>().unwrap() > 0.0, "{name}");
         }
     }

@@ -27,7 +27,10 @@ enum Format {
     Npy,
     /// Written at the end: its writer wants to own the file.
     #[cfg(feature = "parquet")]
-    Parquet { ids: Vec<String>, values: Vec<f32> },
+    Parquet {
+        ids: Vec<String>,
+        values: Vec<f32>,
+    },
 }
 
 /// Room for an npy header; its number of rows is known only at the end.
@@ -89,7 +92,10 @@ impl FeatureWriter {
         }
         let bytes = match &mut self.format {
             Format::Csv => csv_rows(ids, features)?,
-            Format::Npy => features.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect(),
+            Format::Npy => features
+                .iter()
+                .flat_map(|v| (*v as f32).to_le_bytes())
+                .collect(),
             #[cfg(feature = "parquet")]
             Format::Parquet { ids: all, values } => {
                 all.extend(ids.iter().map(|id| (*id).to_owned()));
@@ -179,7 +185,9 @@ mod tests {
         let path = dir.path().join("f.npy");
         let mut writer = FeatureWriter::create(&path, 3).unwrap();
         for row in 0..5 {
-            writer.write(&["x"], &array![[f64::from(row), 0.5, 0.0]]).unwrap();
+            writer
+                .write(&["x"], &array![[f64::from(row), 0.5, 0.0]])
+                .unwrap();
         }
         writer.finish().unwrap();
         assert_eq!(read_header(&path).unwrap().shape, [5, 3]);

@@ -86,7 +86,11 @@ mod tests {
         let file = std::fs::File::create(&path).unwrap();
         write(file, &["a".into(), "b".into()], &[1.0, 2.0, 3.0, 4.0], 2).unwrap();
         let reader = SerializedFileReader::try_from(path.as_path()).unwrap();
-        let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<_> = reader
+            .get_row_iter(None)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(rows[1].get_string(0).unwrap(), "b");
         assert_eq!(rows[1].get_float(2).unwrap(), 4.0);
     }

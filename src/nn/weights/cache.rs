@@ -408,7 +408,7 @@ impl Cache {
         .help(format!(
             "run `goma weights fetch {name}` on a machine with network and copy its cache \
              folder to {folder}; or download {repo}/{file} by any means and pass \
-             --weights FILE; or use the bundled backbone (--backbone goma-resnet18), which \
+             --weights FILE; or use the bundled backbone (--backbone goma-resnet18-w32), which \
              needs no network",
             name = weights.name,
             folder = self.folder.display(),

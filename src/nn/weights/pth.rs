@@ -312,13 +312,19 @@ mod tests {
         let all: BTreeMap<String, String> = serde_json::from_str(text).unwrap();
         let hex = all[kind].as_bytes();
         let digit = |b: u8| (b as char).to_digit(16).unwrap() as u8;
-        hex.chunks_exact(2).map(|b| digit(b[0]) << 4 | digit(b[1])).collect()
+        hex.chunks_exact(2)
+            .map(|b| digit(b[0]) << 4 | digit(b[1]))
+            .collect()
     }
 
     fn expect_all(weights: &BTreeMap<String, Weight>, prefix: &str) {
         let expect = |name: &str, shape: &[usize], values: &[f32]| {
             let found = &weights[&format!("{prefix}{name}")];
-            assert_eq!((&found.shape[..], &found.values[..]), (shape, values), "{name}");
+            assert_eq!(
+                (&found.shape[..], &found.values[..]),
+                (shape, values),
+                "{name}"
+            );
         };
         expect("grid", &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         expect("turned", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
