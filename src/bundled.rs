@@ -18,7 +18,11 @@ const BACKBONE: &[u8] = choice::BUNDLED_BYTES;
 /// # Errors
 /// [`crate::Error::Malformed`] if the program was built with a damaged file.
 pub fn backbone() -> Result<BackboneFile> {
-    BackboneFile::new(BACKBONE_NAME, BACKBONE.to_vec(), Path::new("(bundled backbone)"))
+    BackboneFile::new(
+        BACKBONE_NAME,
+        BACKBONE.to_vec(),
+        Path::new("(bundled backbone)"),
+    )
 }
 
 /// The bundled eraser model, see models/eraser.
@@ -27,9 +31,18 @@ pub fn backbone() -> Result<BackboneFile> {
 /// [`crate::Error::Malformed`] if the program was built with a damaged file.
 pub fn eraser(device: &Device) -> Result<Bundle> {
     let parts: [(&str, &[u8]); 4] = [
-        ("manifest.json", include_bytes!("../models/eraser/manifest.json")),
-        ("draem.safetensors", include_bytes!("../models/eraser/draem.safetensors")),
-        ("classifier.safetensors", include_bytes!("../models/eraser/classifier.safetensors")),
+        (
+            "manifest.json",
+            include_bytes!("../models/eraser/manifest.json"),
+        ),
+        (
+            "draem.safetensors",
+            include_bytes!("../models/eraser/draem.safetensors"),
+        ),
+        (
+            "classifier.safetensors",
+            include_bytes!("../models/eraser/classifier.safetensors"),
+        ),
         ("backbone.safetensors", BACKBONE),
     ];
     store::open_embedded(&parts, device)

@@ -1,7 +1,7 @@
 //! The one error type of the library: every variant says what, where, found,
 //! expected, and the way out. The binary prints it with its chain of causes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the library returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -163,4 +163,40 @@ impl Error {
             expected: format!("{expected:?}"),
         }
     }
+}
+
+/// Why, on one line: the error's causes from the outermost to the innermost,
+/// without the sample's name and `path` before the colon (the row has both) and
+/// without repetitions.
+#[must_use]
+pub fn reason(error: &Error, path: &Path) -> String {
+    let path = format!("{}: ", path.display());
+    let mut parts: Vec<String> = Vec::new();
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = next {
+        let inner = match current.downcast_ref::<Error>() {
+            Some(Error::Sample { source, .. } | Error::Helped { source, .. }) => {
+                Some(source.as_ref() as &(dyn std::error::Error + 'static))
+            }
+            _ => None,
+        };
+        if inner.is_none() {
+            let text = current.to_string();
+            let text = one_line(text.strip_prefix(&path).unwrap_or(&text));
+            // Some errors repeat their cause in their own words.
+            if parts.last().is_none_or(|last| !last.contains(&text)) {
+                parts.push(text);
+            }
+        }
+        next = inner.or_else(|| current.source());
+    }
+    parts.join(": ")
+}
+
+/// The text with control characters (line ends, terminal escapes) as blanks.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -10,6 +10,7 @@ pub mod rows;
 
 use crate::classifier::Classifier;
 use crate::data::anomaly_map::AnomalyMap;
+use crate::data::colour::ColourScale;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::prediction::{Decision, Prediction};
@@ -19,7 +20,6 @@ use crate::draem::Draem;
 use crate::error::Result;
 use crate::extract::Extractor;
 use crate::nn::weights::WeightFile;
-use crate::report::colour::ColourScale;
 use crate::selection::Selection;
 use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
@@ -129,13 +129,23 @@ impl Pipeline {
     /// # Errors
     /// [`crate::Error::Shape`] if an image has other channels.
     pub fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>> {
-        let maps: Vec<AnomalyMap> = self.draem.draw(images)?.into_iter().map(|d| d.map).collect();
+        let maps: Vec<AnomalyMap> = self
+            .draem
+            .draw(images)?
+            .into_iter()
+            .map(|d| d.map)
+            .collect();
         let predictions = match &self.hybrid {
             None => vec![None; images.len()],
             Some(hybrid) => {
                 let features = hybrid.extractor.table(ids.to_vec(), images, &maps)?;
                 let kept = hybrid.selection.apply(&features)?;
-                hybrid.classifier.predict(&kept)?.into_iter().map(Some).collect()
+                hybrid
+                    .classifier
+                    .predict(&kept)?
+                    .into_iter()
+                    .map(Some)
+                    .collect()
             }
         };
         Ok(maps
@@ -143,7 +153,9 @@ impl Pipeline {
             .zip(predictions)
             .map(|(map, prediction)| {
                 let anomaly_score = map.image_score();
-                let score = prediction.as_ref().map_or(anomaly_score, Prediction::p_defect);
+                let score = prediction
+                    .as_ref()
+                    .map_or(anomaly_score, Prediction::p_defect);
                 Inspection {
                     decision: self.rule.decide(score),
                     map,

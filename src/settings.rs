@@ -135,8 +135,8 @@ impl Settings {
     /// # Errors
     /// [`Error::Setting`] naming the key that is unknown or out of range.
     pub fn with(self, config: Option<&str>, pairs: &[String]) -> Result<Self> {
-        let mut table = toml::Table::try_from(&self)
-            .map_err(|e| Error::setting("settings", e.to_string()))?;
+        let mut table =
+            toml::Table::try_from(&self).map_err(|e| Error::setting("settings", e.to_string()))?;
         if let Some(text) = config {
             let changes: toml::Table = text
                 .parse()
@@ -161,16 +161,28 @@ impl Settings {
         self.draem.check()?;
         let f = &self.fitting;
         if !(0.0..0.9).contains(&f.test_share) {
-            return Err(Error::setting("fitting.test_share", "0 to below 0.9 expected"));
+            return Err(Error::setting(
+                "fitting.test_share",
+                "0 to below 0.9 expected",
+            ));
         }
         if !(f.kept_back > 0.0 && f.kept_back < 0.9) {
-            return Err(Error::setting("fitting.kept_back", "above 0, below 0.9 expected"));
+            return Err(Error::setting(
+                "fitting.kept_back",
+                "above 0, below 0.9 expected",
+            ));
         }
         if !(2..=20).contains(&f.cross_fit_parts) {
-            return Err(Error::setting("fitting.cross_fit_parts", "2 to 20 expected"));
+            return Err(Error::setting(
+                "fitting.cross_fit_parts",
+                "2 to 20 expected",
+            ));
         }
         if !(2..=50).contains(&f.threshold_folds) {
-            return Err(Error::setting("fitting.threshold_folds", "2 to 50 expected"));
+            return Err(Error::setting(
+                "fitting.threshold_folds",
+                "2 to 50 expected",
+            ));
         }
         Ok(())
     }
@@ -210,7 +222,9 @@ fn merge(base: &mut toml::Table, changes: toml::Table) {
     for (key, value) in changes {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(old)), toml::Value::Table(new))
-                if new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind)) =>
+                if new
+                    .get("kind")
+                    .is_none_or(|kind| old.get("kind") == Some(kind)) =>
             {
                 merge(old, new);
             }
@@ -248,7 +262,9 @@ mod tests {
     #[test]
     fn settings_survive_their_own_file() {
         let settings = Settings::preset("paper").unwrap();
-        let again = Settings::default().with(Some(&settings.to_toml()), &[]).unwrap();
+        let again = Settings::default()
+            .with(Some(&settings.to_toml()), &[])
+            .unwrap();
         assert_eq!(again, settings);
     }
 }

@@ -5,6 +5,7 @@
 //! bundle. Nothing in a bundle is executed when it is opened.
 
 use crate::classifier::Classifier;
+use crate::data::colour::ColourScale;
 use crate::data::format::PixelFormat;
 use crate::decision::Rule;
 use crate::draem::Draem;
@@ -13,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions};
 use crate::files;
 use crate::pipeline::{BackboneFile, Hybrid, Pipeline, Training};
-use crate::report::colour::ColourScale;
 use crate::selection::Selection;
 use crate::settings::{ModelKind, Settings};
 use candle_core::Device;
@@ -142,7 +142,10 @@ pub fn open(folder: &Path, device: &Device) -> Result<Bundle> {
                 .map_err(Error::io("read", &path))?
                 .len();
             if length > MAX_FILE {
-                return Err(Error::malformed(path, format!("{length} bytes are too many")));
+                return Err(Error::malformed(
+                    path,
+                    format!("{length} bytes are too many"),
+                ));
             }
             std::fs::read(&path).map_err(Error::io("read", &path))
         },
@@ -170,11 +173,7 @@ pub fn open_embedded(parts: &[(&str, &[u8])], device: &Device) -> Result<Bundle>
     )
 }
 
-fn read(
-    fetch: impl Fn(&str) -> Result<Vec<u8>>,
-    origin: &Path,
-    device: &Device,
-) -> Result<Bundle> {
+fn read(fetch: impl Fn(&str) -> Result<Vec<u8>>, origin: &Path, device: &Device) -> Result<Bundle> {
     let bytes = fetch(MANIFEST)?;
     let malformed = |reason: String| Error::malformed(origin.join(MANIFEST), reason);
     let version: serde_json::Value =

@@ -2,6 +2,7 @@
 //! and the last is written. Memory holds a few batches, however many inputs
 //! there are; rows come out in the order of the inputs.
 
+use crate::data::colour::ColourScale;
 use crate::data::image::Image;
 use crate::data::inputs::Input;
 use crate::data::reader::ImageReader;
@@ -9,7 +10,6 @@ use crate::data::sample::SampleId;
 use crate::error::{Error, Result};
 use crate::pipeline::{Inspection, Pipeline};
 use crate::progress::Observer;
-use crate::report::colour::ColourScale;
 use crate::report::heatmap::heatmap_png;
 use crate::report::score_folder::{Look, ScoreFolder};
 use crate::report::scores::ScoreRow;
@@ -87,10 +87,13 @@ fn inspect<'a>(pipeline: &Pipeline, batch: Read<'a>) -> Result<Found<'a>> {
     let mut images = Vec::new();
     let mut outcomes = Vec::new();
     for (input, image) in batch {
-        outcomes.push((input, image.map(|image| {
-            ids.push(input.id.clone());
-            images.push(image);
-        })));
+        outcomes.push((
+            input,
+            image.map(|image| {
+                ids.push(input.id.clone());
+                images.push(image);
+            }),
+        ));
     }
     let inspections = pipeline.inspect(&ids, &images)?;
     let mut inspected = images.into_iter().zip(inspections);

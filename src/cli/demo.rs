@@ -66,7 +66,10 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
     files::write_atomic(&out.join(MARKER), facts.to_string().as_bytes())?;
     let device = super::device(common)?;
     let (bundle, name) = if args.train {
-        (train(args, common, &out, &device, terminal)?, "trained here")
+        (
+            train(args, common, &out, &device, terminal)?,
+            "trained here",
+        )
     } else {
         (bundled::eraser(&device)?, "eraser (bundled)")
     };
@@ -97,7 +100,10 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
     let measured = measure(&pieces, &results, &bundle)?;
     if common.json {
         let json = serde_json::json!({ "counts": counts, "measured": measured });
-        println!("{}", serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?
+        );
     } else {
         println!("{}", summary_line(&counts));
         if let (Some(auc), Some(pr), Some(recall), Some(rejects)) = (

@@ -39,7 +39,11 @@ Rows without a label are left out and counted; a score that is no number, an id
 that occurs twice, or a label without its column is an error that names the row.")]
 pub struct EvaluateArgs {
     /// Folder of the trained bundle
-    #[arg(value_name = "BUNDLE", requires = "data", conflicts_with = "predictions")]
+    #[arg(
+        value_name = "BUNDLE",
+        requires = "data",
+        conflicts_with = "predictions"
+    )]
     bundle: Option<PathBuf>,
     /// The labelled data set
     #[arg(value_name = "DATA")]
@@ -89,7 +93,11 @@ fn measure(data: &Labelled, args: &EvaluateArgs, common: &Common) -> Result<Repo
             format!("{t} given, a number expected"),
         ));
     }
-    Report::new(data, &options(args), Seed::new(common.seed).derive("evaluate", 0))
+    Report::new(
+        data,
+        &options(args),
+        Seed::new(common.seed).derive("evaluate", 0),
+    )
 }
 
 fn options(args: &EvaluateArgs) -> ReportOptions {
@@ -118,22 +126,33 @@ fn of_bundle(
         reading.channels = Some(pipeline.format.channels.clone());
     }
     let dataset = Dataset::open(data, &reading)?;
-    let samples: Vec<&Sample> =
-        dataset.labelled().into_iter().map(|i| &dataset.samples[i]).collect();
+    let samples: Vec<&Sample> = dataset
+        .labelled()
+        .into_iter()
+        .map(|i| &dataset.samples[i])
+        .collect();
     if samples.is_empty() {
-        return Err(Error::data(format!("{} holds no labelled piece", data.display())));
+        return Err(Error::data(format!(
+            "{} holds no labelled piece",
+            data.display()
+        )));
     }
     let reader = ImageReader::new(dataset.format.clone(), reading.limits());
     let seed = Seed::new(common.seed).derive("evaluate", 0);
     let (mut report, pixels, unreadable) =
         pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
     report.notes.extend(
-        unreadable.iter().map(|u| format!("left out {}: {}", u.id, u.reason)),
+        unreadable
+            .iter()
+            .map(|u| format!("left out {}: {}", u.id, u.reason)),
     );
     if common.json {
         let mut json = serde_json::to_value(&report).map_err(|e| Error::data(e.to_string()))?;
         json["pixels"] = serde_json::to_value(&pixels).map_err(|e| Error::data(e.to_string()))?;
-        println!("{}", serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?
+        );
         for note in &report.notes {
             terminal.say(&format!("note: {note}"));
         }

@@ -4,28 +4,31 @@ use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
 use goma::data::dataset::OpenOptions;
+use goma::data::format::PixelFormat;
 use goma::data::image::Image;
 use goma::data::inputs::{Input, find_inputs};
 use goma::data::reader::ImageReader;
+use goma::error::reason;
 use goma::extract::{Backbone, choice};
+use goma::pipeline::Hybrid;
 use goma::progress::Observer;
 use goma::report::features::FeatureWriter;
-use goma::report::scores::reason;
-use goma::{Error, Result};
+use goma::{Error, Result, store};
 use std::path::PathBuf;
 
 /// Write pooled backbone features of pictures
 ///
 /// Rows come in the order of the sorted inputs. Three-channel pictures are normalised with
 /// ImageNet's mean and deviation; pictures are resized only if their size differs from --size.
+/// If the first input is a bundle, the others are read as that bundle's pieces, and its backbone
+/// and size are taken.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: goma features --backbone resnet18 --weights resnet18.safetensors \
-                  photos --out features.csv"
-)]
+#[command(after_help = "Examples:
+  goma features --backbone resnet18 --weights resnet18.safetensors photos --out features.csv
+  goma features models/line3 data/2026-11-23 --out features.npy")]
 pub struct FeaturesArgs {
-    /// Files, folders or manifests
-    #[arg(required = true, value_name = "INPUT")]
+    /// A bundle (optional), then files, folders or manifests
+    #[arg(required = true, value_name = "[BUNDLE] INPUT")]
     inputs: Vec<PathBuf>,
     /// goma-resnet18-w32 (bundled), resnet18, resnet34, resnet50, resnet101 or resnet152 [default:
     /// the one that --weights holds, else the bundled]
@@ -35,8 +38,9 @@ pub struct FeaturesArgs {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Side of the pictures as the backbone sees them, in pixels
-    #[arg(long, default_value_t = 224, value_name = "N")]
-    size: usize,
+    /// [default: the bundle's, else 224]
+    #[arg(long, value_name = "N")]
+    size: Option<usize>,
     /// The table to write: .csv, .npy or .parquet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -53,8 +57,8 @@ const BATCH: usize = 16;
 
 /// Runs the command.
 pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
-    if args.size < 32 {
-        let reason = format!("{} given, at least 32 expected", args.size);
+    if let Some(size) = args.size.filter(|s| !(32..=4096).contains(s)) {
+        let reason = format!("{size} given, 32 to 4096 expected");
         return Err(Error::setting("size", reason));
     }
     if args.out.exists() && !args.force {
@@ -64,13 +68,30 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
         .help("choose another name, or pass --force to replace it"));
     }
     let device = super::device(common)?;
-    let (name, weights) = choice::weights(args.backbone.as_deref(), args.weights.as_deref())?;
+    let bundle = bundle(args, &device)?;
+    let (name, weights) = match &bundle {
+        Some((_, hybrid)) => (
+            hybrid.backbone.name.clone(),
+            hybrid.backbone.weights.clone(),
+        ),
+        None => choice::weights(args.backbone.as_deref(), args.weights.as_deref())?,
+    };
+    let size = args.size.unwrap_or_else(|| {
+        bundle
+            .as_ref()
+            .map_or(224, |(_, hybrid)| hybrid.extractor.options().size)
+    });
     let options = OpenOptions {
         max_pixels: args.max_pixels,
+        channels: bundle.as_ref().map(|(format, _)| format.channels.clone()),
         ..OpenOptions::default()
     };
-    let mut inputs = find_inputs(&args.inputs, &options)?;
-    let format = inputs.own_format()?;
+    let named = &args.inputs[usize::from(bundle.is_some())..];
+    let mut inputs = find_inputs(named, &options)?;
+    let format = match &bundle {
+        Some((format, _)) => inputs.format(format)?,
+        None => inputs.own_format()?,
+    };
     inputs.notes.iter().for_each(|note| terminal.say(note));
     let backbone = Backbone::new(&name, &weights, format.channels.len(), &device)?;
     let info = backbone.info().clone();
@@ -96,7 +117,7 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
                 }
             }
         }
-        writer.write(&ids, &backbone.features(&images, args.size)?)?;
+        writer.write(&ids, &backbone.features(&images, size)?)?;
         terminal.advance(entries.len() as u64);
     }
     terminal.end();
@@ -117,7 +138,7 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
             })
             .collect();
         let result = serde_json::json!({
-            "rows": rows, "backbone": info, "size": args.size, "out": args.out,
+            "rows": rows, "backbone": info, "size": size, "out": args.out,
             "unreadable": errors,
         });
         println!("{result}");
@@ -128,6 +149,28 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
         0 => Outcome::Done,
         n => Outcome::Unreadable(n),
     })
+}
+
+/// The first input as a bundle: its pixel format, and what makes its features.
+fn bundle(
+    args: &FeaturesArgs,
+    device: &candle_core::Device,
+) -> Result<Option<(PixelFormat, Hybrid)>> {
+    let [first, _, ..] = args.inputs.as_slice() else {
+        return Ok(None);
+    };
+    let named = args.backbone.is_some() || args.weights.is_some();
+    if named || !first.join(store::MANIFEST).is_file() {
+        return Ok(None);
+    }
+    let pipeline = store::open(first, device)?.pipeline;
+    match pipeline.hybrid {
+        Some(hybrid) => Ok(Some((pipeline.format, hybrid))),
+        None => Err(Error::data(format!(
+            "the bundle {} has no backbone: its anomaly score decides",
+            first.display()
+        ))),
+    }
 }
 
 /// The image, or why there is none.

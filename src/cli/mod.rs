@@ -53,7 +53,7 @@ pub struct Common {
     /// Number of threads (default: all cores); results do not depend on it
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
-    /// Say more; twice for more still
+    /// Say more: the resolved settings, where time goes
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Say nothing but results and errors

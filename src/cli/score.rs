@@ -90,7 +90,10 @@ pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Out
     } else {
         println!("{}", summary_line(&counts));
     }
-    terminal.say(&format!("report: {}", args.out.join("report.html").display()));
+    terminal.say(&format!(
+        "report: {}",
+        args.out.join("report.html").display()
+    ));
     Ok(match counts.unreadable {
         0 => Outcome::Done,
         n => Outcome::Unreadable(usize::try_from(n).unwrap_or(usize::MAX)),
@@ -98,7 +101,9 @@ pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Out
 }
 
 fn name_of(bundle: &Path) -> String {
-    let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.to_path_buf());
+    let whole = bundle
+        .canonicalize()
+        .unwrap_or_else(|_| bundle.to_path_buf());
     whole.file_name().map_or_else(
         || "bundle".to_string(),
         |name| name.to_string_lossy().into_owned(),
@@ -182,12 +187,20 @@ impl Job<'_> {
                     None => "draem".into(),
                 },
                 backbone: pipeline.hybrid.as_ref().map_or_else(String::new, |h| {
-                    format!("{} (SHA-256 {})", h.backbone.name, h.extractor.backbone().sha256)
+                    format!(
+                        "{} (SHA-256 {})",
+                        h.backbone.name,
+                        h.extractor.backbone().sha256
+                    )
                 }),
                 channels: pipeline.format.names(),
                 trained_on: pipeline.training.data.clone(),
             },
-            data: self.inputs.iter().map(|p| p.display().to_string()).collect(),
+            data: self
+                .inputs
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect(),
             input_format: reader.format().to_string(),
             rule: RuleFacts {
                 sentence: match rule.review_at {
@@ -211,7 +224,10 @@ impl Job<'_> {
             fingerprint: Fingerprint::new()
                 .with("bundle", self.bundle.hash.clone())
                 .with("input format", reader.format().to_string())
-                .with("options", format!("{} {}", self.options.maps, self.options.heatmaps))
+                .with(
+                    "options",
+                    format!("{} {}", self.options.maps, self.options.heatmaps),
+                )
                 .with_list("inputs", ids),
             notes: pipeline.training.notes.clone(),
             ..RunFacts::default()

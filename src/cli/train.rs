@@ -131,8 +131,11 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     let out = files::output_folder(&args.out, existing, SETTINGS_FILE)?;
     files::write_atomic(&out.join(SETTINGS_FILE), settings.to_toml().as_bytes())?;
 
-    let counts: Vec<String> =
-        dataset.counts().iter().map(|(class, n)| format!("{n} {class}")).collect();
+    let counts: Vec<String> = dataset
+        .counts()
+        .iter()
+        .map(|(class, n)| format!("{n} {class}"))
+        .collect();
     terminal.say(&format!(
         "{} pieces ({}); {} to train on, {} held out",
         dataset.samples.len(),
@@ -140,11 +143,12 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         fold.train().len(),
         fold.test().len()
     ));
+    terminal.detail_line(&settings.to_toml());
     let device = super::device(common)?;
-    let name = args.out.file_name().map_or_else(
-        || "model".to_string(),
-        |n| n.to_string_lossy().into_owned(),
-    );
+    let name = args
+        .out
+        .file_name()
+        .map_or_else(|| "model".to_string(), |n| n.to_string_lossy().into_owned());
     let plan = Plan {
         name,
         dataset: &dataset,
@@ -251,8 +255,14 @@ fn read_pictures(folder: &Path, size: usize, limits: Limits) -> Result<Vec<Image
 
 /// Writes the bundle, what it was measured at, and the loss curve.
 pub fn write(fitted: &Fitted, out: &Path) -> Result<()> {
-    files::write_atomic(&out.join("loss.csv"), plots::loss_csv(&fitted.losses).as_bytes())?;
-    files::write_atomic(&out.join("loss.svg"), plots::loss_curve(&fitted.losses)?.as_bytes())?;
+    files::write_atomic(
+        &out.join("loss.csv"),
+        plots::loss_csv(&fitted.losses).as_bytes(),
+    )?;
+    files::write_atomic(
+        &out.join("loss.svg"),
+        plots::loss_curve(&fitted.losses)?.as_bytes(),
+    )?;
     if let Some(evaluation) = &fitted.evaluation {
         let json = serde_json::to_vec_pretty(evaluation).map_err(|e| Error::data(e.to_string()))?;
         files::write_atomic(&out.join("evaluation.json"), &json)?;
@@ -260,7 +270,10 @@ pub fn write(fitted: &Fitted, out: &Path) -> Result<()> {
     files::write_atomic(&out.join("README.md"), card(fitted).as_bytes())?;
     store::save(&fitted.pipeline, out)?;
     // The bundle is whole: what only a resumed training needs goes.
-    for entry in std::fs::read_dir(out).map_err(Error::io("read", out))?.flatten() {
+    for entry in std::fs::read_dir(out)
+        .map_err(Error::io("read", out))?
+        .flatten()
+    {
         if entry.path().extension().is_some_and(|e| e == "checkpoint") {
             std::fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
         }

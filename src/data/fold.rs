@@ -264,7 +264,10 @@ impl<'a> TrainingSet<'a> {
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let left = self.indices.iter().copied();
-        self.with(left.filter(|i| other.indices.binary_search(i).is_err()).collect())
+        self.with(
+            left.filter(|i| other.indices.binary_search(i).is_err())
+                .collect(),
+        )
     }
 
     fn with(&self, indices: Vec<usize>) -> Self {

@@ -183,8 +183,7 @@ fn look_at(path: &Path, known: &Known, limits: Limits) -> Result<Facts> {
         Decoded::Picture(picture) => {
             let shape = Shape::Picture {
                 channels: picture.channels,
-                coloured: picture.channels == 3
-                    && (known.colour_as_stored || !picture.is_grey()),
+                coloured: picture.channels == 3 && (known.colour_as_stored || !picture.is_grey()),
             };
             (shape, picture.values)
         }

@@ -55,7 +55,7 @@ impl Default for DraemOptions {
             size: 128,
             reconstructive_width: 16,
             discriminative_width: 8,
-            steps: 4000,
+            steps: 2000,
             batch: 8,
             learning_rate: 1e-3,
             warmup: 100,

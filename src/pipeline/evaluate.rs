@@ -57,7 +57,9 @@ pub fn fit_deciders(
     let labels = labels_of(samples, rows)?;
     let is_defect: Vec<bool> = labels.iter().map(|l| l != GOOD).collect();
     if rows.places.is_empty() {
-        return Err(Error::data("there is no readable piece to fit the threshold on"));
+        return Err(Error::data(
+            "there is no readable piece to fit the threshold on",
+        ));
     }
     if !is_defect.contains(&true) {
         observer.note(
@@ -85,7 +87,13 @@ pub fn fit_deciders(
         seed,
         observer,
     };
-    let fold = fold_of_groups(samples, rows, &labels, settings.fitting.threshold_folds, seed);
+    let fold = fold_of_groups(
+        samples,
+        rows,
+        &labels,
+        settings.fitting.threshold_folds,
+        seed,
+    );
     let out_of_fold = fitter.out_of_fold(&features, &labels, &fold)?;
     let rule = settings.decision.fit(&out_of_fold, &is_defect)?;
     Ok(Deciders {
@@ -254,11 +262,25 @@ pub fn held_out(
         colours: None,
         pixels: Some(&mut pixels),
     };
-    let rows = rows::draw(test, reader, draem, extractor, gather, "measuring held-out pieces", observer)?;
+    let rows = rows::draw(
+        test,
+        reader,
+        draem,
+        extractor,
+        gather,
+        "measuring held-out pieces",
+        observer,
+    )?;
     let labels = labels_of(test, &rows)?;
     let truth: Vec<usize> = labels
         .iter()
-        .map(|l| dataset.classes.iter().position(|c| c == l).unwrap_or_default())
+        .map(|l| {
+            dataset
+                .classes
+                .iter()
+                .position(|c| c == l)
+                .unwrap_or_default()
+        })
         .collect();
     let report = |scores: Vec<f64>, probabilities, threshold| {
         let labelled = Labelled {
@@ -279,7 +301,10 @@ pub fn held_out(
     let fitted_defect: Vec<bool> = fitted_labels.iter().map(|l| l != GOOD).collect();
     let hybrid = settings.model == ModelKind::Hybrid && fitted_defect.contains(&true);
     let map_threshold = if hybrid {
-        settings.decision.fit(&fitted.rows.scores, &fitted_defect)?.fail_at
+        settings
+            .decision
+            .fit(&fitted.rows.scores, &fitted_defect)?
+            .fail_at
     } else {
         fitted.rule.fail_at
     };
@@ -304,8 +329,10 @@ pub fn held_out(
             };
             let predictions = classifier.predict(&selection.apply(&mode.of(table))?)?;
             let scores = predictions.iter().map(Prediction::p_defect).collect();
-            let probabilities =
-                predictions.iter().map(|p| p.probabilities().to_vec()).collect();
+            let probabilities = predictions
+                .iter()
+                .map(|p| p.probabilities().to_vec())
+                .collect();
             arms.insert(
                 mode.name().to_string(),
                 report(scores, Some(probabilities), Some(deciders.rule.fail_at))?,
@@ -340,8 +367,15 @@ pub fn bundle(
         pixels: Some(&mut pixels),
     };
     let extractor = pipeline.hybrid.as_ref().map(|h| &h.extractor);
-    let rows =
-        rows::draw(samples, reader, &pipeline.draem, extractor, gather, "scoring", observer)?;
+    let rows = rows::draw(
+        samples,
+        reader,
+        &pipeline.draem,
+        extractor,
+        gather,
+        "scoring",
+        observer,
+    )?;
     let labels = labels_of(samples, &rows)?;
     let mut classes: Vec<String> = pipeline.classes.to_vec();
     for label in &labels {
@@ -380,7 +414,11 @@ pub fn bundle(
         threshold: options.threshold.or(Some(pipeline.rule.fail_at)),
         ..*options
     };
-    Ok((Report::new(&labelled, &options, seed)?, finish(pixels)?, rows.unreadable))
+    Ok((
+        Report::new(&labelled, &options, seed)?,
+        finish(pixels)?,
+        rows.unreadable,
+    ))
 }
 
 /// A number for each row's group; `None` if no sample names one.
@@ -393,7 +431,10 @@ fn groups_of(samples: &[&Sample], rows: &Rows) -> Option<Vec<usize>> {
         rows.places
             .iter()
             .map(|&p| {
-                let name = samples[p].group.as_deref().unwrap_or(samples[p].id.as_str());
+                let name = samples[p]
+                    .group
+                    .as_deref()
+                    .unwrap_or(samples[p].id.as_str());
                 let next = numbers.len();
                 *numbers.entry(name).or_insert(next)
             })

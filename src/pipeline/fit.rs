@@ -5,6 +5,7 @@ use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
 use super::{BackboneFile, Hybrid, Pipeline, Training};
 use crate::data::annotation::GOOD;
+use crate::data::colour::Calibration;
 use crate::data::dataset::Dataset;
 use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
@@ -16,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::progress::Observer;
 use crate::random::Seed;
-use crate::report::colour::Calibration;
 use crate::settings::{MapFitting, ModelKind, Settings};
 use candle_core::Device;
 use ndarray::Array3;
@@ -117,7 +117,13 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
 
     let mut colours = Calibration::new();
     let (samples, rows) = if settings.fitting.maps == MapFitting::CrossFit {
-        trainer.cross_fit(&training, &draem, extractor.as_ref(), &mut colours, observer)?
+        trainer.cross_fit(
+            &training,
+            &draem,
+            extractor.as_ref(),
+            &mut colours,
+            observer,
+        )?
     } else {
         let samples: Vec<&Sample> = fitting.samples().collect();
         let rows = rows::draw(
@@ -145,7 +151,12 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         observer,
     )?;
 
-    let test: Vec<&Sample> = plan.fold.test().iter().map(|&i| &plan.dataset.samples[i]).collect();
+    let test: Vec<&Sample> = plan
+        .fold
+        .test()
+        .iter()
+        .map(|&i| &plan.dataset.samples[i])
+        .collect();
     let test: Vec<&Sample> = test.into_iter().filter(|s| s.label().is_some()).collect();
     let evaluation = if test.is_empty() {
         None
@@ -171,7 +182,10 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
 
     let mut notes = Vec::new();
     if !unreadable.is_empty() {
-        notes.push(format!("{} pieces could not be read and were left out", unreadable.len()));
+        notes.push(format!(
+            "{} pieces could not be read and were left out",
+            unreadable.len()
+        ));
     }
     let pipeline = Pipeline {
         format: plan.dataset.format.clone(),
@@ -262,12 +276,18 @@ impl Trainer<'_> {
         observer: &dyn Observer,
     ) -> Result<(Draem, Vec<LossRow>, Vec<Unreadable>)> {
         let options = &self.plan.settings.draem;
-        let samples: Vec<&Sample> = pieces.samples().filter(|s| s.label() == Some(GOOD)).collect();
+        let samples: Vec<&Sample> = pieces
+            .samples()
+            .filter(|s| s.label() == Some(GOOD))
+            .collect();
         observer.begin("reading good pieces", samples.len() as u64);
         let read: Vec<Result<Array3<f32>>> = samples
             .par_iter()
             .map(|sample| {
-                let image = self.reader.read(sample)?.resize(options.size, options.size)?;
+                let image = self
+                    .reader
+                    .read(sample)?
+                    .resize(options.size, options.size)?;
                 observer.advance(1);
                 Ok(image.pixels().clone())
             })
@@ -279,7 +299,7 @@ impl Trainer<'_> {
                 Ok(image) => images.push(image),
                 Err(error) => unreadable.push(Unreadable {
                     id: sample.id.clone(),
-                    reason: crate::report::scores::reason(&error, sample.path()),
+                    reason: crate::error::reason(&error, sample.path()),
                 }),
             }
         }

@@ -1,6 +1,7 @@
 //! What the later steps are fitted and measured on: for each piece its map's
 //! score and its features, drawn piece by piece so that memory stays flat.
 
+use crate::data::colour::Calibration;
 use crate::data::feature_table::FeatureTable;
 use crate::data::reader::ImageReader;
 use crate::data::sample::{Sample, SampleId};
@@ -9,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::extract::Extractor;
 use crate::metrics::pixel::PixelScores;
 use crate::progress::Observer;
-use crate::report::colour::Calibration;
 use ndarray::{Axis, concatenate};
 use rayon::prelude::*;
 
@@ -108,7 +108,7 @@ pub fn draw(
                 }
                 Err(error) => rows.unreadable.push(Unreadable {
                     id: chunk[i].id.clone(),
-                    reason: crate::report::scores::reason(&error, chunk[i].path()),
+                    reason: crate::error::reason(&error, chunk[i].path()),
                 }),
             }
         }
@@ -120,7 +120,10 @@ pub fn draw(
         }
         for ((place, image), map) in places.iter().zip(&images).zip(&maps) {
             let sample = samples[*place];
-            let good = sample.annotation.as_ref().is_some_and(|a| a.label.is_good());
+            let good = sample
+                .annotation
+                .as_ref()
+                .is_some_and(|a| a.label.is_good());
             if let (Some(colours), true) = (&mut gather.colours, good) {
                 colours.add_map(map);
                 colours.add_image(image);
@@ -143,7 +146,10 @@ pub fn draw(
                 }
             }
         }
-        rows.scores.extend(maps.iter().map(crate::data::anomaly_map::AnomalyMap::image_score));
+        rows.scores.extend(
+            maps.iter()
+                .map(crate::data::anomaly_map::AnomalyMap::image_score),
+        );
         rows.places.extend(places);
         observer.advance(chunk.len() as u64);
     }
@@ -158,9 +164,16 @@ pub fn draw(
 fn stack(tables: Vec<FeatureTable>) -> Result<FeatureTable> {
     let columns = tables[0].columns().to_vec();
     if let Some(other) = tables.iter().find(|t| t.columns() != columns) {
-        return Err(Error::shape("feature columns", other.columns().len(), columns.len()));
+        return Err(Error::shape(
+            "feature columns",
+            other.columns().len(),
+            columns.len(),
+        ));
     }
-    let ids = tables.iter().flat_map(|t| t.ids().iter().cloned()).collect();
+    let ids = tables
+        .iter()
+        .flat_map(|t| t.ids().iter().cloned())
+        .collect();
     let views: Vec<_> = tables.iter().map(|t| t.values().view()).collect();
     let values = concatenate(Axis(0), &views).expect("the columns agree");
     FeatureTable::new(ids, columns, values)

@@ -5,14 +5,14 @@
 //! only colours on it are the scale's: a red product is no red alarm.
 
 use crate::data::anomaly_map::AnomalyMap;
+use crate::data::colour::{ColourScale, ramp};
 use crate::data::image::Image;
 use crate::error::{Error, Result};
-use crate::report::colour::{ColourScale, ramp};
 use crate::report::digits;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
-use ndarray::{Array2, Axis};
+use ndarray::Axis;
 
 /// The photograph keeps this share of its brightness beneath an overlay, so
 /// that yellow stands out from a white piece.
@@ -51,7 +51,8 @@ pub fn map_picture(
     height: usize,
     width: usize,
 ) -> Result<RgbImage> {
-    let values = resized(map, height, width)?;
+    let map = map.resize(height, width)?;
+    let values = map.values();
     Ok(picture_of(width, height, |i| {
         let position = scale.position(values[[i / width, i % width]]);
         blend(GROUND, position, 1.0)
@@ -64,7 +65,8 @@ pub fn map_picture(
 /// # Errors
 /// [`Error::Shape`] if the map cannot be brought to the image's size.
 pub fn overlay(image: &Image, map: &AnomalyMap, scale: &ColourScale) -> Result<RgbImage> {
-    let values = resized(map, image.height(), image.width())?;
+    let map = map.resize(image.height(), image.width())?;
+    let values = map.values();
     let plane = image.height() * image.width();
     let pixels = image.as_slice();
     let colour = image.channels() == 3;
@@ -227,16 +229,11 @@ fn blend(base: [f32; 3], position: f32, opacity: f32) -> [u8; 3] {
     std::array::from_fn(|c| (base[c] * (1.0 - alpha) + f32::from(colour[c]) * alpha).round() as u8)
 }
 
-/// The map's values at another size.
-fn resized(map: &AnomalyMap, height: usize, width: usize) -> Result<Array2<f32>> {
-    let image = Image::new(map.values().clone().insert_axis(Axis(0)))?;
-    Ok(image.resize(height, width)?.channel(0).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::golden;
+    use ndarray::Array2;
     use ndarray::Array3;
 
     fn scale() -> ColourScale {

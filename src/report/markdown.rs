@@ -38,7 +38,7 @@ impl Table {
 
 /// A cell's text: on one line, its bars escaped.
 fn cell(text: impl Into<String>) -> String {
-    super::scores::one_line(&text.into()).replace('|', "\\|")
+    crate::error::one_line(&text.into()).replace('|', "\\|")
 }
 
 impl fmt::Display for Table {

@@ -13,7 +13,7 @@
 //! use goma::data::anomaly_map::AnomalyMap;
 //! use goma::data::image::Image;
 //! use goma::data::prediction::{Decision, Verdict};
-//! use goma::report::colour::ColourScale;
+//! use goma::data::colour::ColourScale;
 //! use goma::report::journal::Fingerprint;
 //! use goma::report::run::{RunFacts, summary_line};
 //! use goma::report::score_folder::{Look, Opened, ScoreFolder, ScoreOptions};
@@ -56,7 +56,6 @@
 //! # }
 //! ```
 
-pub mod colour;
 pub mod digits;
 pub mod features;
 #[cfg(feature = "parquet")]

@@ -1,9 +1,9 @@
 //! `RunFacts`: what a run was, for `run.json` and the top of the report; and
 //! `Counts` with the closing line.
 
+use crate::data::colour::ColourScale;
 use crate::data::prediction::Verdict;
 use crate::decision::Rule;
-use crate::report::colour::ColourScale;
 use crate::report::html::figure;
 use crate::report::journal::Fingerprint;
 use crate::report::scores::{RowOutcome, ScoreRow};

@@ -15,11 +15,11 @@
 //! thumbnails on disk, and only the places of the worst N are kept.
 
 use crate::data::anomaly_map::AnomalyMap;
+use crate::data::colour::ColourScale;
 use crate::data::image::Image;
 use crate::data::npy;
 use crate::error::{Error, Result};
 use crate::files::{Existing, output_folder, write_atomic, write_atomic_with};
-use crate::report::colour::ColourScale;
 use crate::report::html;
 use crate::report::html::overview::Overview;
 use crate::report::journal::{Journal, JournalHeader, Offset};

@@ -7,7 +7,7 @@
 //! be counted as good.
 
 use crate::data::prediction::{Decision, Prediction, Verdict};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -190,42 +190,6 @@ pub fn column_names(classes: &[String]) -> Vec<String> {
         _ => format!("p_{class}"),
     });
     fixed.chain(of_classes).collect()
-}
-
-/// Why, on one line: the error's causes from the outermost to the innermost,
-/// without the sample's name and `path` before the colon (the row has both) and
-/// without repetitions.
-#[must_use]
-pub fn reason(error: &Error, path: &Path) -> String {
-    let path = format!("{}: ", path.display());
-    let mut parts: Vec<String> = Vec::new();
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = next {
-        let inner = match current.downcast_ref::<Error>() {
-            Some(Error::Sample { source, .. } | Error::Helped { source, .. }) => {
-                Some(source.as_ref() as &(dyn std::error::Error + 'static))
-            }
-            _ => None,
-        };
-        if inner.is_none() {
-            let text = current.to_string();
-            let text = one_line(text.strip_prefix(&path).unwrap_or(&text));
-            // Some errors repeat their cause in their own words.
-            if parts.last().is_none_or(|last| !last.contains(&text)) {
-                parts.push(text);
-            }
-        }
-        next = inner.or_else(|| current.source());
-    }
-    parts.join(": ")
-}
-
-/// The text with control characters (line ends, terminal escapes) as blanks.
-#[must_use]
-pub fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! is written, so that a resumed run has those of the earlier one.
 
 use crate::data::anomaly_map::AnomalyMap;
+use crate::data::colour::ColourScale;
 use crate::data::image::Image;
 use crate::error::{Error, Result};
-use crate::report::colour::ColourScale;
 use crate::report::heatmap::{fitted, jpeg, map_picture, overlay, panel, photograph};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -11,9 +11,9 @@ pub mod base64;
 pub mod histogram;
 pub mod overview;
 
+use crate::data::colour::{ColourScale, ramp};
 use crate::data::prediction::Verdict;
 use crate::error::{Error, Result};
-use crate::report::colour::{ColourScale, ramp};
 use crate::report::heatmap::tick_labels;
 use crate::report::run::{Counts, RunFacts};
 use crate::report::scores::{ScoreRow, Scored};

@@ -1,0 +1,222 @@
+//! Every command: what it writes, what it says to wrong use.
+
+use crate::tools::{TINY, goma, stderr, stdout, workshop};
+use std::fs;
+
+#[test]
+fn the_demo_judges_fresh_pieces_with_the_bundled_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let ran = goma()
+        .args(["demo", "--count", "15", "--out"])
+        .arg(&out)
+        .assert()
+        .success();
+    assert!(stdout(&ran).contains("scored 15 of 15"), "{}", stdout(&ran));
+    let table = fs::read_to_string(out.join("scores/scores.csv")).unwrap();
+    assert_eq!(table.lines().count(), 16);
+    assert!(table.starts_with(
+        "id,path,status,decision,class,p_defect,anomaly_score,threshold,heatmap,message"
+    ));
+    let report = fs::read_to_string(out.join("scores/report.html")).unwrap();
+    assert!(
+        report.contains("goma-resnet18-w32"),
+        "the report names the backbone"
+    );
+    assert!(
+        !report.contains("http://") && !report.contains("https://"),
+        "it opens offline"
+    );
+    assert_eq!(
+        fs::read_dir(out.join("scores/heatmaps")).unwrap().count(),
+        15
+    );
+}
+
+#[test]
+fn a_trained_bundle_says_what_it_is_and_was_measured_at() {
+    let model = workshop().join("model");
+    for file in [
+        "manifest.json",
+        "draem.safetensors",
+        "backbone.safetensors",
+        "loss.csv",
+        "loss.svg",
+        "evaluation.json",
+        "README.md",
+        "settings.toml",
+    ] {
+        assert!(model.join(file).is_file(), "{file}");
+    }
+    let evaluation: serde_json::Value =
+        serde_json::from_slice(&fs::read(model.join("evaluation.json")).unwrap()).unwrap();
+    for arm in ["anomaly score", "image", "map", "image+map"] {
+        let auc = evaluation["arms"][arm]["roc_auc"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&auc), "{arm}: {auc}");
+    }
+    assert!(evaluation["pixels"]["aupro"].is_number());
+    let left = fs::read_dir(&model).unwrap().flatten();
+    assert!(
+        left.into_iter()
+            .all(|f| f.path().extension() != Some("checkpoint".as_ref()))
+    );
+}
+
+#[test]
+fn the_same_seed_trains_the_same_bundle_whatever_the_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let again = folder.path().join("model");
+    goma()
+        .arg("train")
+        .arg(workshop().join("erasers"))
+        .args([
+            "--classes",
+            "binary",
+            "--seed",
+            "3",
+            "--threads",
+            "1",
+            "--out",
+        ])
+        .arg(&again)
+        .args(TINY)
+        .assert()
+        .success();
+    for file in [
+        "manifest.json",
+        "draem.safetensors",
+        "classifier.safetensors",
+    ] {
+        let bytes = |of: &std::path::Path| fs::read(of.join(file)).unwrap();
+        assert_eq!(bytes(&workshop().join("model")), bytes(&again), "{file}");
+    }
+}
+
+#[test]
+fn evaluate_gives_the_keys_of_the_contract() {
+    let ran = goma()
+        .args(["evaluate", "--json"])
+        .arg(workshop().join("model"))
+        .arg(workshop().join("erasers"))
+        .assert()
+        .success();
+    let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+    for key in ["roc_auc", "auc_pr", "f1"] {
+        assert!(report[key].is_number(), "{key}");
+    }
+    assert_eq!(report["n"], 45);
+    assert!(report["pixels"]["roc_auc"].is_number());
+}
+
+#[test]
+fn predictions_of_anybody_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("p.csv");
+    fs::write(
+        &table,
+        "id,label,score\na,good,0.1\nb,good,0.4\nc,crack,0.35\nd,crack,0.8\n",
+    )
+    .unwrap();
+    let ran = goma()
+        .args(["evaluate", "--json", "--predictions"])
+        .arg(&table)
+        .assert()
+        .success();
+    let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+    assert_eq!(report["roc_auc"], 0.75);
+    // Precision 1 at recall 1/2, 2/3 at recall 1: 0.5 * 1 + 0.5 * 2/3.
+    assert!((report["auc_pr"].as_f64().unwrap() - 5.0 / 6.0).abs() < 1e-12);
+    fs::write(&table, "id,label,score\na,good,NaN\nb,crack,1\n").unwrap();
+    let ran = goma()
+        .args(["evaluate", "--predictions"])
+        .arg(&table)
+        .assert()
+        .code(1);
+    assert!(stderr(&ran).contains("error:"), "{}", stderr(&ran));
+}
+
+#[test]
+fn features_of_a_bundle_have_a_row_for_each_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("f.csv");
+    goma()
+        .arg("features")
+        .args([workshop().join("model"), workshop().join("erasers")])
+        .arg("--out")
+        .arg(&out)
+        .assert()
+        .success();
+    let text = fs::read_to_string(&out).unwrap();
+    assert_eq!(text.lines().count(), 46);
+    assert_eq!(text.lines().next().unwrap().split(',').count(), 257);
+}
+
+#[test]
+fn wrong_use_is_code_2_and_names_the_way_out() {
+    goma().args(["score"]).assert().code(2);
+    goma().args(["nonsense"]).assert().code(2);
+    let folder = tempfile::tempdir().unwrap();
+    let erasers = workshop().join("erasers");
+    let wrong = |setting: &str| {
+        let ran = goma()
+            .arg("train")
+            .arg(&erasers)
+            .args(["--set", setting, "--out"])
+            .arg(folder.path().join("m"))
+            .assert()
+            .code(2);
+        stderr(&ran)
+    };
+    assert!(wrong("draem.stepps=3").contains("stepps"));
+    assert!(wrong("draem.size=100").contains("multiple of 32"));
+    assert!(
+        !folder.path().join("m").exists(),
+        "nothing is written before settings are checked"
+    );
+}
+
+#[test]
+fn what_is_in_the_way_is_not_overwritten() {
+    let ran = goma()
+        .arg("train")
+        .arg(workshop().join("erasers"))
+        .arg("--out")
+        .arg(workshop().join("erasers"))
+        .assert()
+        .code(1);
+    assert!(stderr(&ran).contains("exists already"), "{}", stderr(&ran));
+    let ran = goma()
+        .arg("train")
+        .arg(workshop().join("erasers"))
+        .args(["--force", "--out"])
+        .arg(workshop().join("erasers"))
+        .assert()
+        .code(1);
+    assert!(
+        stderr(&ran).contains("goma did not write it"),
+        "{}",
+        stderr(&ran)
+    );
+    assert!(workshop().join("erasers/arrays").is_dir());
+}
+
+#[test]
+fn an_empty_folder_and_a_folder_that_is_no_bundle_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let score = |bundle: &std::path::Path| {
+        let ran = goma()
+            .arg("score")
+            .arg(bundle)
+            .arg(&empty)
+            .arg("--out")
+            .arg(&out)
+            .assert()
+            .code(1);
+        stderr(&ran)
+    };
+    assert!(score(&workshop().join("model")).contains("no picture"));
+    assert!(score(&empty).contains("no bundle"));
+}

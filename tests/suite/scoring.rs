@@ -1,0 +1,119 @@
+//! `goma score`: a row for every input, whatever the inputs are, and the same
+//! bytes however the run went.
+
+use crate::broken::write_broken_files;
+use crate::tools::{goma, rows, stderr, stdout, workshop};
+use std::fs;
+use std::path::Path;
+
+/// Scores `input` into `out` with more flags; the exit code must be `code`.
+fn score(input: &Path, out: &Path, flags: &[&str], code: i32) -> assert_cmd::assert::Assert {
+    goma()
+        .arg("score")
+        .arg(workshop().join("model"))
+        .arg(input)
+        .arg("--out")
+        .arg(out)
+        .args(flags)
+        .assert()
+        .code(code)
+}
+
+#[test]
+fn broken_files_get_rows_and_change_no_good_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("good");
+    fs::create_dir(&good).unwrap();
+    for entry in fs::read_dir(workshop().join("erasers/arrays"))
+        .unwrap()
+        .flatten()
+        .take(12)
+    {
+        fs::copy(entry.path(), good.join(entry.file_name())).unwrap();
+    }
+    let clean = folder.path().join("clean");
+    score(&good, &clean, &[], 0);
+    let broken = write_broken_files(&good);
+    let mixed = folder.path().join("mixed");
+    let ran = score(&good, &mixed, &[], 3);
+    assert!(stdout(&ran).contains("unreadable"));
+
+    let clean = rows(&clean.join("scores.csv"));
+    let mixed = rows(&mixed.join("scores.csv"));
+    assert_eq!(clean.len(), 12);
+    assert_eq!(mixed.len(), 12 + broken.len());
+    for (id, row) in &clean {
+        assert_eq!(row, &mixed[id], "{id}");
+    }
+    for (id, row) in mixed.iter().filter(|(id, _)| !clean.contains_key(*id)) {
+        assert_eq!(row[2], "error", "{id}");
+        assert!(!row[9].is_empty(), "{id} has a reason");
+    }
+}
+
+#[test]
+fn the_number_of_threads_and_a_stop_change_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = workshop().join("erasers");
+    let whole = folder.path().join("whole");
+    score(&input, &whole, &["--maps"], 0);
+    let one = folder.path().join("one");
+    score(&input, &one, &["--maps", "--threads", "1"], 0);
+    let bytes = |of: &Path, file: &str| fs::read(of.join(file)).unwrap();
+    assert_eq!(bytes(&whole, "scores.csv"), bytes(&one, "scores.csv"));
+    let map = "maps/synth-000003.npy";
+    assert_eq!(bytes(&whole, map), bytes(&one, map));
+
+    // Complete already: nothing is done again, nothing doubled.
+    let again = score(&input, &whole, &["--maps", "--resume"], 0);
+    assert!(stdout(&again).contains("scored 45 of 45"));
+    assert_eq!(bytes(&whole, "scores.csv"), bytes(&one, "scores.csv"));
+    score(&input, &whole, &[], 1);
+}
+
+#[test]
+fn other_channels_are_an_error_that_says_which_are_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let grey = folder.path().join("grey");
+    fs::create_dir(&grey).unwrap();
+    image::GrayImage::new(64, 64)
+        .save(grey.join("a.png"))
+        .unwrap();
+    let out = folder.path().join("out");
+    score(&grey, &out, &[], 3);
+    let row = &rows(&out.join("scores.csv"))["a"];
+    assert_eq!(row[2], "error");
+    assert!(
+        row[9].contains("6 expected (GRAY AM G R W NORMAL)"),
+        "{}",
+        row[9]
+    );
+}
+
+#[test]
+fn a_damaged_bundle_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("model");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(workshop().join("model")).unwrap().flatten() {
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let path = copy.join("draem.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let ran = goma()
+        .arg("score")
+        .arg(&copy)
+        .arg(workshop().join("erasers"))
+        .arg("--out")
+        .arg(folder.path().join("out"))
+        .assert()
+        .code(1);
+    assert!(
+        stderr(&ran).contains("draem.safetensors"),
+        "{}",
+        stderr(&ran)
+    );
+}

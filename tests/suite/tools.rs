@@ -1,0 +1,79 @@
+//! What the other modules share.
+
+use assert_cmd::Command;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// The program, quiet.
+pub fn goma() -> Command {
+    let mut command = Command::cargo_bin("goma").expect("the program is built");
+    command.arg("-q");
+    command
+}
+
+/// A folder with `erasers` (36 labelled pieces) and `model` (a tiny hybrid bundle
+/// trained on them): made once for all tests.
+pub fn workshop() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            goma()
+                .args(["synth", "--count", "45", "--seed", "5", "--out"])
+                .arg(folder.path().join("erasers"))
+                .assert()
+                .success();
+            goma()
+                .arg("train")
+                .arg(folder.path().join("erasers"))
+                .args(["--classes", "binary", "--seed", "3", "--out"])
+                .arg(folder.path().join("model"))
+                .args(TINY)
+                .assert()
+                .success();
+            folder
+        })
+        .path()
+}
+
+/// Settings that train in a second or two.
+pub const TINY: [&str; 14] = [
+    "--set",
+    "draem.size=32",
+    "--set",
+    "draem.steps=6",
+    "--set",
+    "draem.batch=2",
+    "--set",
+    "draem.reconstructive_width=2",
+    "--set",
+    "draem.discriminative_width=2",
+    "--set",
+    "features.size=32",
+    "--test-share",
+    "0.3",
+];
+
+/// The rows of a CSV file by the first column.
+pub fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut table = csv::Reader::from_path(path).expect("the table is there");
+    table
+        .records()
+        .map(|row| {
+            let row: Vec<String> = row.expect("a row").iter().map(str::to_string).collect();
+            (row[0].clone(), row)
+        })
+        .collect()
+}
+
+/// What a command says on standard error.
+pub fn stderr(assert: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+}
+
+/// What a command prints.
+pub fn stdout(assert: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
+}
