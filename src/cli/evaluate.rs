@@ -12,6 +12,7 @@ use goma::data::reader::ImageReader;
 use goma::data::sample::Sample;
 use goma::metrics::report::{Labelled, ReportOptions};
 use goma::metrics::{BootstrapOptions, Report};
+use goma::pipeline::evaluate::Measured;
 use goma::random::Seed;
 use goma::{Error, Result, pipeline, store};
 use std::path::{Path, PathBuf};
@@ -139,8 +140,12 @@ fn of_bundle(
     }
     let reader = ImageReader::new(dataset.format.clone(), reading.limits());
     let seed = Seed::new(common.seed).derive("evaluate", 0);
-    let (mut report, pixels, unreadable) =
-        pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
+    let Measured {
+        mut report,
+        anomaly_score,
+        pixels,
+        unreadable,
+    } = pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
     report.notes.extend(
         unreadable
             .iter()
@@ -148,6 +153,8 @@ fn of_bundle(
     );
     if common.json {
         let mut json = serde_json::to_value(&report).map_err(|e| Error::data(e.to_string()))?;
+        json["anomaly_score"] =
+            serde_json::to_value(&anomaly_score).map_err(|e| Error::data(e.to_string()))?;
         json["pixels"] = serde_json::to_value(&pixels).map_err(|e| Error::data(e.to_string()))?;
         println!(
             "{}",
@@ -158,6 +165,14 @@ fn of_bundle(
         }
     } else {
         print(&report, common, terminal)?;
+        if let Some(Report {
+            roc_auc: Some(auc),
+            auc_pr: Some(pr),
+            ..
+        }) = &anomaly_score
+        {
+            println!("anomaly score alone: ROC AUC {auc:.4}, AUC-PR {pr:.4}");
+        }
         if let Some(p) = &pixels {
             println!(
                 "pixels: ROC AUC {:.4}, AP {:.4}, AUPRO {:.4}",

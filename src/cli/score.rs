@@ -203,18 +203,8 @@ impl Job<'_> {
                 .collect(),
             input_format: reader.format().to_string(),
             rule: RuleFacts {
-                sentence: match rule.review_at {
-                    None => format!("fails at {} {:.4} or more", column.name(), rule.fail_at),
-                    Some(review) => format!(
-                        "fails at {} {:.4} or more, is reviewed from {review:.4}",
-                        column.name(),
-                        rule.fail_at
-                    ),
-                },
-                basis: format!("{}; {}", rule.basis, pipeline.training.maps),
-                score: column,
-                fail_at: rule.fail_at,
-                review_at: rule.review_at,
+                basis: format!("{}; {}.", rule.basis, pipeline.training.maps),
+                ..RuleFacts::of(rule, column)
             },
             colour_scale: Some(pipeline.scale),
             seed: common.seed,

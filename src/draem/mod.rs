@@ -62,6 +62,8 @@ impl Default for DraemOptions {
             clip: 1.0,
             simulation: SimulationOptions {
                 rotate_share: 0.0,
+                displaced_share: 0.25,
+                tone_share: 0.25,
                 ..SimulationOptions::default()
             },
         }
@@ -125,6 +127,11 @@ impl DraemOptions {
             ("simulation.rotate_share", "0 to 1 expected")
         } else if !(0.0..=1.0).contains(&s.beta_max) {
             ("simulation.beta_max", "0 to 1 expected")
+        } else if !share.contains(&s.displaced_share)
+            || !share.contains(&s.tone_share)
+            || s.displaced_share + s.tone_share > 1.0
+        {
+            ("simulation.tone_share", "shares of 0 to 1 expected, displaced and tone together at most 1")
         } else if !(1..=12).contains(&s.perlin_scales) {
             ("simulation.perlin_scales", "1 to 12 expected")
         } else {

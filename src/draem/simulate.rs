@@ -4,6 +4,11 @@
 //! filled from a texture source under random augmentations, and blended with
 //! opacity beta: `I_a = (1 - M) I + (1 - beta) M A + beta M I`. Half of the
 //! samples stay clean.
+//!
+//! Textures teach what is foreign; a real defect is often something familiar in
+//! the wrong place, or too light, or too dark. Half of the fillings are
+//! therefore taken from another good piece, a little displaced, or from the
+//! piece itself with other tones ([`Filling`]).
 
 use super::augment::{augment, rotate};
 use super::perlin::random_perlin;
@@ -29,6 +34,10 @@ pub struct SimulationOptions {
     pub rotate_share: f64,
     /// ... by up to this many degrees either way.
     pub rotate_degrees: f32,
+    /// Share of the defects filled with another good piece, displaced.
+    pub displaced_share: f64,
+    /// Share of the defects that change the tones of the piece itself.
+    pub tone_share: f64,
 }
 
 impl Default for SimulationOptions {
@@ -40,6 +49,8 @@ impl Default for SimulationOptions {
             perlin_threshold: 0.5,
             rotate_share: 0.3,
             rotate_degrees: 90.0,
+            displaced_share: 0.0,
+            tone_share: 0.0,
         }
     }
 }
@@ -84,19 +95,30 @@ pub fn simulate(
             mask: Array2::from_elem((height, width), false),
         };
     }
-    let mut texture = source.draw((channels, height, width), &mut rng);
-    augment(&mut texture, &mut rng);
-    let mask = random_mask(height, width, options, &mut rng);
-    let beta = rng.random::<f32>() * options.beta_max;
+    let filling = Filling::draw(source, options, &mut rng);
+    let texture = match filling {
+        Filling::Texture => {
+            let mut texture = source.draw((channels, height, width), &mut rng);
+            augment(&mut texture, &mut rng);
+            texture
+        }
+        Filling::Displaced => source.displaced(good.view(), &mut rng),
+        Filling::Tone => toned(&good, &mut rng),
+    };
+    let (mask, weight) = random_mask(height, width, filling, options, &mut rng);
+    // A tone is weak by itself; it is not thinned further.
+    let beta = match filling {
+        Filling::Tone => 0.0,
+        _ => rng.random::<f32>() * options.beta_max,
+    };
     let mut defective = good.clone();
     for (mut plane, filling) in defective.outer_iter_mut().zip(texture.outer_iter()) {
         Zip::from(&mut plane)
             .and(&filling)
-            .and(&mask)
-            .for_each(|pixel, &filling, &inside| {
-                if inside {
-                    *pixel = (1.0 - beta) * filling + beta * *pixel;
-                }
+            .and(&weight)
+            .for_each(|pixel, &filling, &weight| {
+                let opacity = (1.0 - beta) * weight;
+                *pixel = opacity * filling + (1.0 - opacity) * *pixel;
             });
     }
     Simulated {
@@ -106,18 +128,76 @@ pub fn simulate(
     }
 }
 
-/// Thresholded Perlin noise, turned by up to 90 degrees either way.
+/// What a simulated defect is filled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filling {
+    /// The source's texture, augmented: the paper's.
+    Texture,
+    /// Another good piece, moved by some pixels: print where there should be
+    /// none, and none where there should be.
+    Displaced,
+    /// The piece itself, lighter, darker or flatter, in all channels or some:
+    /// stains, dents, faint print.
+    Tone,
+}
+
+impl Filling {
+    fn draw(source: &AnomalySource, options: &SimulationOptions, rng: &mut impl Rng) -> Self {
+        let at: f64 = rng.random();
+        if at < options.displaced_share && source.has_pieces() {
+            Self::Displaced
+        } else if at < options.displaced_share + options.tone_share {
+            Self::Tone
+        } else {
+            Self::Texture
+        }
+    }
+}
+
+/// The image with another gain and level in a random choice of channels, drawn
+/// towards a flat tone by a random share.
+fn toned(image: &Array3<f32>, rng: &mut impl Rng) -> Array3<f32> {
+    let mut toned = image.clone();
+    let all = rng.random_bool(0.6);
+    let sign = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
+    let level = sign * rng.random_range(0.03..0.3f32);
+    let flatten = if rng.random_bool(0.5) { rng.random::<f32>() } else { 0.0 };
+    let certain = rng.random_range(0..image.dim().0);
+    for (c, mut plane) in toned.axis_iter_mut(Axis(0)).enumerate() {
+        if !(all || c == certain || rng.random_bool(0.4)) {
+            continue;
+        }
+        // The bright tone of the plane: where print is missing, the rubber shows.
+        let mut values: Vec<f32> = plane.iter().copied().collect();
+        let place = values.len() * 7 / 10;
+        let flat = *values.select_nth_unstable_by(place, f32::total_cmp).1;
+        let level = level * rng.random_range(0.7..1.3f32);
+        plane.mapv_inplace(|v| (v + flatten * (flat - v) + level).clamp(0.0, 1.0));
+    }
+    toned
+}
+
+/// Thresholded Perlin noise, turned by up to 90 degrees either way: where the
+/// defect is, and how much of it shows at each pixel. A change of tone fades in
+/// from its edge in half of the cases, everything else begins at once.
 fn random_mask(
     height: usize,
     width: usize,
+    filling: Filling,
     options: &SimulationOptions,
     rng: &mut impl Rng,
-) -> Array2<bool> {
+) -> (Array2<bool>, Array2<f32>) {
     let mut cells = || 1usize << rng.random_range(0..options.perlin_scales);
     let lattice = (cells(), cells());
     let noise = random_perlin(height, width, lattice, rng);
     let noise = rotate(&noise, rng.random_range(-90.0..90.0));
-    noise.map(|&v| v > options.perlin_threshold)
+    let mask = noise.map(|&v| v > options.perlin_threshold);
+    let weight = if filling == Filling::Tone && rng.random_bool(0.5) {
+        noise.map(|&v| ((v - options.perlin_threshold) / 0.2).clamp(0.0, 1.0))
+    } else {
+        mask.map(|&inside| f32::from(u8::from(inside)))
+    };
+    (mask, weight)
 }
 
 #[cfg(test)]

@@ -49,6 +49,33 @@ impl AnomalySource {
         Ok(self)
     }
 
+    /// Whether there are good pieces to cut from.
+    #[must_use]
+    pub fn has_pieces(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// Another good piece, moved by up to an eighth of its size and perhaps
+    /// mirrored; `image` itself where there are no pieces.
+    pub(super) fn displaced(&self, image: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
+        let (channels, height, width) = image.dim();
+        let piece = match self.pieces.len() {
+            0 => image.to_owned(),
+            n => self.pieces[rng.random_range(0..n)].clone(),
+        };
+        let moved = |side: usize, rng: &mut dyn rand::RngCore| {
+            let reach = (side / 8).max(1) as i64;
+            rng.random_range(-reach..=reach)
+        };
+        let (dy, dx) = (moved(height, rng), moved(width, rng));
+        let mirrored = rng.random_bool(0.25);
+        let at = |i: usize, d: i64, n: usize| (i as i64 + d).clamp(0, n as i64 - 1) as usize;
+        Array3::from_shape_fn((channels, height, width), |(c, y, x)| {
+            let x = if mirrored { width - 1 - x } else { x };
+            piece[[c, at(y, dy, height), at(x, dx, width)]]
+        })
+    }
+
     /// A texture `[channels, height, width]` in `0..=1`: half of the time from
     /// a good piece (where there are any), else a picture or painted.
     pub fn draw(&self, shape: (usize, usize, usize), rng: &mut impl Rng) -> Array3<f32> {

@@ -18,7 +18,7 @@ use crate::metrics::report::{Labelled, Report, ReportOptions};
 use crate::progress::Observer;
 use crate::random::Seed;
 use crate::selection::Selection;
-use crate::settings::{ModelKind, Settings};
+use crate::settings::{MapFitting, ModelKind, Settings};
 use rand::seq::SliceRandom;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ pub fn fit_deciders(
             return Ok(Deciders {
                 classes,
                 hybrid: None,
-                rule: settings.decision.fit(&rows.scores, &is_defect)?,
+                rule: fit_rule(settings, &rows.scores, &is_defect)?,
             });
         }
     };
@@ -95,12 +95,37 @@ pub fn fit_deciders(
         seed,
     );
     let out_of_fold = fitter.out_of_fold(&features, &labels, &fold)?;
-    let rule = settings.decision.fit(&out_of_fold, &is_defect)?;
+    let rule = fit_rule(settings, &out_of_fold, &is_defect)?;
     Ok(Deciders {
         hybrid: Some(fitter.fit(&features, &labels, seed)?),
         rule,
         classes,
     })
+}
+
+/// Fits the rule with good and defective pieces in the data's own proportion.
+///
+/// Where most good pieces went to the anomaly model, the few that are left
+/// would be outnumbered by the defects, and the best F1 would reject too many
+/// good pieces: each of them counts as many times as it takes.
+fn fit_rule(settings: &Settings, scores: &[f64], is_defect: &[bool]) -> Result<Rule> {
+    let repeat = match settings.fitting.maps {
+        MapFitting::HeldOut => (1.0 / settings.fitting.kept_back).round() as usize,
+        MapFitting::CrossFit | MapFitting::Seen => 1,
+    };
+    let mut all_scores = scores.to_vec();
+    let mut all_defects = is_defect.to_vec();
+    for _ in 1..repeat {
+        all_scores.extend(scores.iter().zip(is_defect).filter(|(_, d)| !**d).map(|(s, _)| s));
+        all_defects.resize(all_scores.len(), false);
+    }
+    let mut rule = settings.decision.fit(&all_scores, &all_defects)?;
+    if repeat > 1 && is_defect.contains(&true) {
+        rule.basis += &format!(
+            "; each good piece counted {repeat} times, for those that the anomaly model was trained on"
+        );
+    }
+    Ok(rule)
 }
 
 /// Without defects the criteria that need none stay, the others become a quantile.
@@ -301,10 +326,7 @@ pub fn held_out(
     let fitted_defect: Vec<bool> = fitted_labels.iter().map(|l| l != GOOD).collect();
     let hybrid = settings.model == ModelKind::Hybrid && fitted_defect.contains(&true);
     let map_threshold = if hybrid {
-        settings
-            .decision
-            .fit(&fitted.rows.scores, &fitted_defect)?
-            .fail_at
+        fit_rule(settings, &fitted.rows.scores, &fitted_defect)?.fail_at
     } else {
         fitted.rule.fail_at
     };
@@ -348,11 +370,24 @@ pub fn held_out(
     })
 }
 
+/// Measures of a whole pipeline.
+#[derive(Debug)]
+pub struct Measured {
+    /// Of the number that decides.
+    pub report: Report,
+    /// Of the anomaly score alone, where a classifier decides.
+    pub anomaly_score: Option<Report>,
+    /// Of the maps, where there are masks.
+    pub pixels: Option<PixelMetrics>,
+    /// Pieces that could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
 /// Measures a whole pipeline on labelled pieces.
 ///
 /// # Errors
-/// [`Error::Data`] if a label is a class the pipeline does not know and it
-/// cannot be taken as a plain defect; [`Error::Stopped`]; whatever a step says.
+/// [`Error::Data`] if no piece can be read; [`Error::Stopped`]; whatever a step
+/// says. A class that the pipeline does not know counts as a defect.
 pub fn bundle(
     pipeline: &Pipeline,
     samples: &[&Sample],
@@ -360,7 +395,7 @@ pub fn bundle(
     options: &ReportOptions,
     seed: Seed,
     observer: &dyn Observer,
-) -> Result<(Report, Option<PixelMetrics>, Vec<Unreadable>)> {
+) -> Result<Measured> {
     let mut pixels = PixelScores::default();
     let gather = Gather {
         colours: None,
@@ -410,15 +445,31 @@ pub fn bundle(
         scores,
         probabilities,
     };
-    let options = ReportOptions {
+    let at_own = ReportOptions {
         threshold: options.threshold.or(Some(pipeline.rule.fail_at)),
         ..*options
     };
-    Ok((
-        Report::new(&labelled, &options, seed)?,
-        finish(pixels)?,
-        rows.unreadable,
-    ))
+    let report = Report::new(&labelled, &at_own, seed)?;
+    let anomaly_score = if pipeline.hybrid.is_some() {
+        let labelled = Labelled {
+            scores: rows.scores,
+            probabilities: None,
+            ..labelled
+        };
+        let at_best = ReportOptions {
+            threshold: None,
+            ..*options
+        };
+        Some(Report::new(&labelled, &at_best, seed)?)
+    } else {
+        None
+    };
+    Ok(Measured {
+        report,
+        anomaly_score,
+        pixels: finish(pixels)?,
+        unreadable: rows.unreadable,
+    })
 }
 
 /// A number for each row's group; `None` if no sample names one.

@@ -117,3 +117,41 @@ fn a_damaged_bundle_is_refused() {
         stderr(&ran)
     );
 }
+
+#[test]
+#[ignore = "takes minutes; run it with --ignored"]
+fn a_thousand_good_and_fifty_broken_files() {
+    let folder = tempfile::tempdir().unwrap();
+    goma()
+        .args(["synth", "--count", "1000", "--seed", "6", "--out"])
+        .arg(folder.path().join("erasers"))
+        .assert()
+        .success();
+    let input = folder.path().join("erasers/arrays");
+    let clean = folder.path().join("clean");
+    score(&input, &clean, &["--no-heatmaps"], 0);
+    let mut broken = Vec::new();
+    for turn in 0.. {
+        let part = input.join(format!("broken-{turn}"));
+        fs::create_dir(&part).unwrap();
+        for (path, _) in write_broken_files(&part) {
+            if broken.len() < 50 {
+                broken.push(path);
+            } else if path.is_dir() {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        if broken.len() == 50 {
+            break;
+        }
+    }
+    let mixed = folder.path().join("mixed");
+    score(&input, &mixed, &["--no-heatmaps"], 3);
+    let clean = rows(&clean.join("scores.csv"));
+    let mixed = rows(&mixed.join("scores.csv"));
+    assert_eq!((clean.len(), mixed.len()), (1000, 1050));
+    assert!(clean.iter().all(|(id, row)| row == &mixed[id]));
+    assert_eq!(mixed.values().filter(|row| row[2] == "error").count(), 50);
+}
