@@ -12,7 +12,9 @@ use goma::synth::{SynthOptions, piece};
 use std::hint::black_box;
 
 fn bench(c: &mut Criterion) {
-    let pipeline = bundled::eraser(&Device::Cpu).expect("the bundled model is whole").pipeline;
+    let pipeline = bundled::eraser(&Device::Cpu)
+        .expect("the bundled model is whole")
+        .pipeline;
     let images: Vec<Image> = (0..8)
         .map(|i| {
             let piece = piece(&SynthOptions::default(), Seed::new(1), i);

@@ -131,7 +131,10 @@ impl DraemOptions {
             || !share.contains(&s.tone_share)
             || s.displaced_share + s.tone_share > 1.0
         {
-            ("simulation.tone_share", "shares of 0 to 1 expected, displaced and tone together at most 1")
+            (
+                "simulation.tone_share",
+                "shares of 0 to 1 expected, displaced and tone together at most 1",
+            )
         } else if !(1..=12).contains(&s.perlin_scales) {
             ("simulation.perlin_scales", "1 to 12 expected")
         } else {

@@ -161,7 +161,11 @@ fn toned(image: &Array3<f32>, rng: &mut impl Rng) -> Array3<f32> {
     let all = rng.random_bool(0.6);
     let sign = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
     let level = sign * rng.random_range(0.03..0.3f32);
-    let flatten = if rng.random_bool(0.5) { rng.random::<f32>() } else { 0.0 };
+    let flatten = if rng.random_bool(0.5) {
+        rng.random::<f32>()
+    } else {
+        0.0
+    };
     let certain = rng.random_range(0..image.dim().0);
     for (c, mut plane) in toned.axis_iter_mut(Axis(0)).enumerate() {
         if !(all || c == certain || rng.random_bool(0.4)) {

@@ -104,7 +104,7 @@ fn evaluate_gives_the_keys_of_the_contract() {
     for key in ["roc_auc", "auc_pr", "f1"] {
         assert!(report[key].is_number(), "{key}");
     }
-    assert_eq!(report["n"], 45);
+    assert_eq!(report["n"], 90);
     assert!(report["pixels"]["roc_auc"].is_number());
 }
 
@@ -147,7 +147,7 @@ fn features_of_a_bundle_have_a_row_for_each_piece() {
         .assert()
         .success();
     let text = fs::read_to_string(&out).unwrap();
-    assert_eq!(text.lines().count(), 46);
+    assert_eq!(text.lines().count(), 91);
     assert_eq!(text.lines().next().unwrap().split(',').count(), 257);
 }
 

@@ -66,7 +66,7 @@ fn the_number_of_threads_and_a_stop_change_no_byte() {
 
     // Complete already: nothing is done again, nothing doubled.
     let again = score(&input, &whole, &["--maps", "--resume"], 0);
-    assert!(stdout(&again).contains("scored 45 of 45"));
+    assert!(stdout(&again).contains("scored 90 of 90"));
     assert_eq!(bytes(&whole, "scores.csv"), bytes(&one, "scores.csv"));
     score(&input, &whole, &[], 1);
 }

@@ -13,7 +13,7 @@ pub fn goma() -> Command {
     command
 }
 
-/// A folder with `erasers` (36 labelled pieces) and `model` (a tiny hybrid bundle
+/// A folder with `erasers` (90 labelled pieces of 6 packs) and `model` (a tiny hybrid bundle
 /// trained on them): made once for all tests.
 pub fn workshop() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
@@ -21,7 +21,7 @@ pub fn workshop() -> &'static Path {
         .get_or_init(|| {
             let folder = tempfile::tempdir().expect("a temporary folder");
             goma()
-                .args(["synth", "--count", "45", "--seed", "5", "--out"])
+                .args(["synth", "--count", "90", "--seed", "5", "--out"])
                 .arg(folder.path().join("erasers"))
                 .assert()
                 .success();
