@@ -155,7 +155,7 @@ fn of_bundle(
         let mut json = serde_json::to_value(&report).map_err(|e| Error::data(e.to_string()))?;
         json["anomaly_score"] =
             serde_json::to_value(&anomaly_score).map_err(|e| Error::data(e.to_string()))?;
-        json["pixels"] = serde_json::to_value(&pixels).map_err(|e| Error::data(e.to_string()))?;
+        json["pixels"] = serde_json::to_value(pixels).map_err(|e| Error::data(e.to_string()))?;
         println!(
             "{}",
             serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?

@@ -259,6 +259,7 @@ mod tests {
     use std::fs;
 
     /// The folder of an optional data set, or `None` after saying so.
+    #[allow(clippy::print_stderr)] // a test that skips says it
     fn optional(variable: &str) -> Option<PathBuf> {
         let folder = std::env::var_os(variable).map(PathBuf::from);
         if folder.is_none() {
@@ -299,7 +300,6 @@ mod tests {
                 .iter()
                 .filter(|&&i| dataset.samples[i].label() == Some(&class))
                 .count();
-            eprintln!("{class}: {tested} of {count} kept to test");
             assert!(
                 (tested as f64 / count as f64 - 0.25).abs() < 0.1,
                 "{class}: {tested}"

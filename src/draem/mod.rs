@@ -107,7 +107,7 @@ impl DraemOptions {
     pub fn check(&self) -> Result<()> {
         let s = &self.simulation;
         let share = 0.0..=1.0;
-        let bad = if self.size == 0 || self.size % 32 != 0 || self.size > 4096 {
+        let bad = if self.size == 0 || !self.size.is_multiple_of(32) || self.size > 4096 {
             ("size", "a multiple of 32 up to 4096 expected")
         } else if !(1..=1024).contains(&self.reconstructive_width) {
             ("reconstructive_width", "1 to 1024 expected")

@@ -55,7 +55,7 @@ impl Draem {
     ) -> Result<Self> {
         let widths = 1..=1024;
         if shape.size == 0
-            || shape.size % 32 != 0
+            || !shape.size.is_multiple_of(32)
             || shape.size > 4096
             || !(1..=4096).contains(&shape.channels)
             || !widths.contains(&shape.reconstructive_width)

@@ -23,7 +23,7 @@ pub fn write(path: &Path, seed: &Seed) -> Result<()> {
         wanted.push((family, Event::None));
         wanted.push((family, Event::ALL[1 + family % (Event::ALL.len() - 1)]));
     }
-    while wanted.len() % COLUMNS != 0 {
+    while !wanted.len().is_multiple_of(COLUMNS) {
         wanted.push((0, Event::None));
     }
     for event in &Event::ALL[1..] {

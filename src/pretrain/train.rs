@@ -154,7 +154,7 @@ impl PretrainOptions {
         let mut run = Run::begin(self, folder, start, device)?;
         observer.begin("pretraining", self.steps);
         observer.advance(run.step);
-        let outcome = run.to_the_end(observer);
+        let outcome = run.finish_steps(observer);
         observer.end();
         outcome
     }
@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn to_the_end(&mut self, observer: &dyn Observer) -> Result<Outcome> {
+    fn finish_steps(&mut self, observer: &dyn Observer) -> Result<Outcome> {
         let mut sums = Sums::default();
         while self.step < self.options.steps {
             if observer.stop_requested() {
@@ -268,7 +268,7 @@ impl<'a> Run<'a> {
             sums.add(self.one_step()?);
             self.step += 1;
             observer.advance(1);
-            if self.step % CURVE_STEPS == 0 || self.step == self.options.steps {
+            if self.step.is_multiple_of(CURVE_STEPS) || self.step == self.options.steps {
                 let point = sums.mean(self.step, self.optimiser.learning_rate());
                 observer.detail(&format!(
                     "family {:.0}% event {:.0}%",
@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
                 self.write_curve()?;
                 sums = Sums::default();
             }
-            if self.step % CHECKPOINT_STEPS == 0 {
+            if self.step.is_multiple_of(CHECKPOINT_STEPS) {
                 self.save()?;
             }
         }

@@ -39,7 +39,8 @@ pub fn loss_curve(rows: &[LossRow]) -> Result<String> {
     if rows.is_empty() {
         return Err(Error::data("no training step to draw a loss curve of"));
     }
-    let parts: [(&str, fn(&LossRow) -> f64); 4] = [
+    type Part = fn(&LossRow) -> f64;
+    let parts: [(&str, Part); 4] = [
         ("total", |r| r.total),
         ("l2", |r| r.l2),
         ("1 - SSIM", |r| r.ssim),
@@ -315,7 +316,7 @@ fn curve<'a, 'b: 'a>(
     points: Vec<(f64, f64)>,
 ) -> Drawn {
     let style = PALETTE[i % PALETTE.len()].stroke_width(2);
-    if i % 2 == 0 {
+    if i.is_multiple_of(2) {
         chart
             .draw_series(LineSeries::new(points, style))?
             .label(name)

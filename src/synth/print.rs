@@ -48,7 +48,7 @@ impl Character {
     }
 
     /// A point in glyph units.
-    pub fn to_glyph(&self, point: [f32; 2]) -> [f32; 2] {
+    pub fn to_glyph(self, point: [f32; 2]) -> [f32; 2] {
         let (dx, dy) = (point[0] - self.origin[0], point[1] - self.origin[1]);
         let [c, s] = self.along;
         [(dx * c + dy * s) / self.unit, (dx * s - dy * c) / self.unit]

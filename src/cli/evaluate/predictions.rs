@@ -143,18 +143,18 @@ impl Columns {
             .filter_map(|(i, n)| Some((n.strip_prefix("p_")?.to_string(), i)))
             .collect();
         // Numbered classes: 0 is the good one.
-        if !classes.iter().any(|c| c.0 == GOOD) {
-            if let Some(zero) = classes.iter_mut().find(|c| c.0 == "0") {
-                zero.0 = GOOD.to_string();
-            }
+        if !classes.iter().any(|c| c.0 == GOOD)
+            && let Some(zero) = classes.iter_mut().find(|c| c.0 == "0")
+        {
+            zero.0 = GOOD.to_string();
         }
         classes.sort_by_key(|c| (c.0 != GOOD, c.0.clone()));
         // Beside named defects p_defect is their sum, as goma's scores have it.
         let mut summary = None;
-        if classes.iter().any(|c| c.0 != GOOD && c.0 != "defect") {
-            if let Some(i) = classes.iter().position(|c| c.0 == "defect") {
-                summary = Some(classes.remove(i).1);
-            }
+        if classes.iter().any(|c| c.0 != GOOD && c.0 != "defect")
+            && let Some(i) = classes.iter().position(|c| c.0 == "defect")
+        {
+            summary = Some(classes.remove(i).1);
         }
         let mut found = Self {
             id: need("id")?,

@@ -335,7 +335,7 @@ impl<'a> Machine<'a> {
     }
 
     fn insert(&mut self, items: Vec<Ref>) -> Step {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a key without a value");
         }
         match self.top()? {

@@ -17,6 +17,17 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 38.0;
 const BOTTOM: f64 = 38.0;
 
+/// The bars of one bin that are not empty, the tallest first.
+fn tallest_first(series: &[(Verdict, Vec<u64>)], bin: usize) -> Vec<(u64, Verdict)> {
+    let mut bars: Vec<_> = series
+        .iter()
+        .map(|(v, n)| (n[bin], *v))
+        .filter(|(n, _)| *n > 0)
+        .collect();
+    bars.sort_by_key(|&(n, verdict)| (std::cmp::Reverse(n), verdict));
+    bars
+}
+
 /// The drawing.
 #[must_use]
 pub fn svg(overview: &Overview, rule: &RuleFacts) -> Markup {
@@ -55,10 +66,7 @@ pub fn svg(overview: &Overview, rule: &RuleFacts) -> Markup {
             // A bin that a threshold cuts holds two decisions: the smaller
             // count is drawn last, in front.
             @for i in 0..BINS {
-                @let mut bars = series.iter().map(|(v, n)| (n[i], v)).filter(|(n, _)| *n > 0)
-                    .collect::<Vec<_>>();
-                @let _ = bars.sort_by_key(|(n, v)| (std::cmp::Reverse(*n), **v));
-                @for (n, verdict) in bars {
+                @for (n, verdict) in tallest_first(&series, i) {
                     @let (left, up) = (LEFT + bin * i as f64, y(n as f64));
                     rect.(verdict.name()) x=(px(left + 0.75)) y=(px(up))
                         width=(px(bin - 1.5)) height=(px(floor - up)) rx="1" {

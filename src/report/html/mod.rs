@@ -59,7 +59,7 @@ impl<'a, W: Write> Page<'a, W> {
             cards: 0,
             rows: 0,
         };
-        page.write(&DOCTYPE.0)?;
+        page.write(DOCTYPE.0)?;
         page.write("<html lang=\"en\">")?;
         page.write(&head(facts).0)?;
         page.write(&format!("<body data-fail-at=\"{}\">", facts.rule.fail_at))?;
