@@ -1,5 +1,5 @@
 //! `PixelFormat`: what the numbers in a data set's files mean. Decided once for
-//! a data set (see [`crate::data::survey`]) and recorded; never guessed anew for
+//! a data set (see `data::survey`) and recorded; never guessed anew for
 //! each file.
 
 pub use crate::data::decode::AxisOrder;

@@ -1,5 +1,5 @@
 //! Layouts: how a data set's files say what belongs together. Each reads its
-//! folder into a [`Catalogue`]; no pixel is read here.
+//! folder into a `Catalogue`; no pixel is read here.
 
 pub(crate) mod folders;
 pub(crate) mod loose;

@@ -416,7 +416,7 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// A number that [`write`] can write.
+/// A number that [`write()`] can write.
 pub trait Element: Copy {
     /// NumPy's name for it, little-endian.
     const DESCR: &'static str;

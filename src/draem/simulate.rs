@@ -8,7 +8,7 @@
 //! Textures teach what is foreign; a real defect is often something familiar in
 //! the wrong place, or too light, or too dark. Half of the fillings are
 //! therefore taken from another good piece, a little displaced, or from the
-//! piece itself with other tones ([`Filling`]).
+//! piece itself with other tones (`Filling`).
 
 use super::augment::{augment, rotate};
 use super::perlin::random_perlin;

@@ -2,7 +2,7 @@
 //!
 //! Image and anomaly map each pass through a pretrained ResNet
 //! ([`Backbone`]), whose average-pooled outputs are columns `image.0000` and
-//! `map.0000` ...; plain [`statistics`] of the map are columns `stat.max` ...
+//! `map.0000` ...; plain [statistics](map_statistics) of the map are columns `stat.max` ...
 //! Which of them a classifier takes is the [`InputMode`].
 
 mod backbone;

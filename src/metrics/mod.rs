@@ -10,7 +10,7 @@
 //! - [`threshold`]: best F1, wanted recall, tolerated false rejects
 //! - [`confusion`]: everything that follows from counting classes
 //! - [`pixel`]: ROC AUC, AP and AUPRO of anomaly maps against masks
-//! - [`wilcoxon`], [`bootstrap`]: how certain a difference or a value is
+//! - [`mod@wilcoxon`], [`bootstrap`]: how certain a difference or a value is
 //! - [`report`]: all of them for one set of predictions
 
 pub mod bootstrap;

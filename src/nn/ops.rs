@@ -2,7 +2,7 @@
 //!
 //! The one place that knows about devices: on the CPU our own kernels run
 //! (5 to 20 times candle's speed), elsewhere the compositions of
-//! [`super::ops_generic`]. Both agree to rounding, which the tests check
+//! `nn::ops_generic`. Both agree to rounding, which the tests check
 //! along with finite differences and values from PyTorch. Needed because in
 //! candle 0.11.1 the gradients of max pooling, of ReLU at 0 and of strided
 //! convolutions are wrong, and that of bilinear up-sampling is missing.
