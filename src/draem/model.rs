@@ -4,10 +4,12 @@ use super::network::Networks;
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
 use crate::error::{Error, Result};
+use crate::nn::engine::Engine;
 use crate::nn::layers::Mode;
 use crate::nn::parameters::Parameters;
 use candle_core::{Device, Tensor};
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -31,6 +33,8 @@ pub struct Draem {
     shape: DraemShape,
     networks: Networks,
     parameters: Parameters,
+    /// Draws in place of `networks` on the CPU.
+    engine: Option<Engine>,
 }
 
 /// What the model sees in one image.
@@ -73,10 +77,15 @@ impl Draem {
             shape.reconstructive_width,
             shape.discriminative_width,
         )?;
+        let engine = match device {
+            Device::Cpu => Some(Engine::new(networks.graph(shape.channels)?)),
+            _ => None,
+        };
         Ok(Self {
             shape,
             networks,
             parameters,
+            engine,
         })
     }
 
@@ -103,35 +112,77 @@ impl Draem {
             return Ok(Vec::new());
         }
         let DraemShape { channels, size, .. } = self.shape;
-        let mut pixels = Vec::with_capacity(images.len() * channels * size * size);
-        for image in images {
-            if image.channels() != channels {
-                return Err(Error::shape("channels", image.channels(), channels));
-            }
-            pixels.extend_from_slice(image.resize(size, size)?.as_slice());
-        }
+        let resized: Vec<Image> = images
+            .par_iter()
+            .map(|image| {
+                if image.channels() != channels {
+                    return Err(Error::shape("channels", image.channels(), channels));
+                }
+                image.resize(size, size)
+            })
+            .collect::<Result<_>>()?;
+        let drawn = match &self.engine {
+            Some(engine) => self.draw_with(engine, &resized)?,
+            None => self.draw_with_networks(&resized)?,
+        };
+        drawn
+            .into_iter()
+            .map(|(restored, map)| {
+                let map = Array2::from_shape_vec((size, size), map).expect("one value a pixel");
+                let restored = Array3::from_shape_vec((channels, size, size), restored)
+                    .expect("one value a pixel and channel");
+                Ok(Drawing {
+                    map: AnomalyMap::new(map)?,
+                    restored: Image::new(restored.mapv_into(|v| v.clamp(0.0, 1.0)))?,
+                })
+            })
+            .collect()
+    }
+
+    fn draw_with(&self, engine: &Engine, images: &[Image]) -> Result<Vec<RawDrawing>> {
+        let size = self.shape.size;
+        let pixels: Vec<&[f32]> = images.iter().map(Image::as_slice).collect();
+        let outputs = engine.run(&pixels, size, size)?;
+        let drawn = outputs.into_iter().map(|outputs| {
+            let [restored, classes] = outputs.try_into().expect("two outputs");
+            let (good, defect) = classes.split_at(size * size);
+            // The softmax of two classes.
+            let probability = |(good, defect): (&f32, &f32)| 1.0 / (1.0 + (good - defect).exp());
+            let map = good.iter().zip(defect).map(probability).collect();
+            (restored, map)
+        });
+        Ok(drawn.collect())
+    }
+
+    fn draw_with_networks(&self, images: &[Image]) -> Result<Vec<RawDrawing>> {
+        let DraemShape { channels, size, .. } = self.shape;
+        let pixels: Vec<f32> = images
+            .iter()
+            .flat_map(|image| image.as_slice().iter().copied())
+            .collect();
         let device = self.parameters.device();
         let x = Tensor::from_vec(pixels, (images.len(), channels, size, size), device)?;
         let (restored, classes) = self.networks.forward(&x, Mode::Eval)?;
         let restored: Vec<f32> = restored.flatten_all()?.to_vec1()?;
         let defect: Vec<f32> = classes.narrow(1, 1, 1)?.flatten_all()?.to_vec1()?;
         let plane = size * size;
-        restored
+        Ok(restored
             .chunks_exact(channels * plane)
             .zip(defect.chunks_exact(plane))
-            .map(|(restored, map)| {
-                let restored = restored.iter().map(|v| v.clamp(0.0, 1.0)).collect();
-                Ok(Drawing {
-                    map: AnomalyMap::new(
-                        Array2::from_shape_vec((size, size), map.to_vec())
-                            .expect("one value a pixel"),
-                    )?,
-                    restored: Image::new(
-                        ndarray::Array3::from_shape_vec((channels, size, size), restored)
-                            .expect("one value a pixel and channel"),
-                    )?,
-                })
-            })
-            .collect()
+            .map(|(restored, map)| (restored.to_vec(), map.to_vec()))
+            .collect())
+    }
+
+    /// Multiplications with addition for one image; `None` off the CPU.
+    ///
+    /// # Errors
+    /// As for [`Engine::multiply_adds`].
+    pub fn multiply_adds(&self) -> Result<Option<u64>> {
+        let size = self.shape.size;
+        let of = |engine: &Engine| engine.multiply_adds(size, size);
+        self.engine.as_ref().map(of).transpose()
     }
 }
+
+/// Restored image and map, in reading order.
+type RawDrawing = (Vec<f32>, Vec<f32>);

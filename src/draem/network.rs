@@ -5,6 +5,7 @@
 //! published code, so that its checkpoints fit.
 
 use crate::error::Result;
+use crate::nn::engine::{Conv, Graph, Id};
 use crate::nn::init::Init;
 use crate::nn::layers::{BatchNorm2d, Conv2d, ConvShape, Mode};
 use crate::nn::ops;
@@ -36,6 +37,11 @@ impl Unit {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.norm.forward(&self.conv.forward(x)?, true, mode)
     }
+
+    fn describe(&self, graph: &mut Graph, x: Id) -> Result<Id> {
+        let conv = Conv::folded(&self.conv, Some(&self.norm))?;
+        Ok(graph.conv(x, conv, None, true))
+    }
 }
 
 fn conv3x3(scope: &ParamScope, channels: usize, filters: usize) -> Result<Conv2d> {
@@ -64,6 +70,11 @@ impl Block {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.1.forward(&self.0.forward(x, mode)?, mode)
     }
+
+    fn describe(&self, graph: &mut Graph, x: Id) -> Result<Id> {
+        let x = self.0.describe(graph, x)?;
+        self.1.describe(graph, x)
+    }
 }
 
 /// Bilinear doubling (aligned corners), then a unit: `up1` and so on.
@@ -77,6 +88,11 @@ impl Up {
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.0.forward(&ops::upsample_bilinear2x(x)?, mode)
+    }
+
+    fn describe(&self, graph: &mut Graph, x: Id) -> Result<Id> {
+        let x = graph.upsample2x(x);
+        self.0.describe(graph, x)
     }
 }
 
@@ -105,6 +121,15 @@ impl Encoder {
                 Some(last) => block.forward(&ops::max_pool2d(last, 2, 2, 0)?, mode)?,
             };
             outputs.push(y);
+        }
+        Ok(outputs)
+    }
+
+    fn describe(&self, graph: &mut Graph, x: Id) -> Result<Vec<Id>> {
+        let mut outputs: Vec<Id> = Vec::with_capacity(self.0.len());
+        for block in &self.0 {
+            let from = outputs.last().map_or(x, |&last| graph.max_pool(last, 2, 2, 0));
+            outputs.push(block.describe(graph, from)?);
         }
         Ok(outputs)
     }
@@ -152,6 +177,15 @@ impl Reconstructive {
             y = block.forward(&up.forward(&y, mode)?, mode)?;
         }
         self.out.forward(&y)
+    }
+
+    fn describe(&self, graph: &mut Graph, x: Id) -> Result<Id> {
+        let mut y = self.encoder.describe(graph, x)?.pop().expect("five blocks");
+        for (up, block) in &self.decoder {
+            let doubled = up.describe(graph, y)?;
+            y = block.describe(graph, doubled)?;
+        }
+        Ok(graph.conv(y, Conv::folded(&self.out, None)?, None, false))
     }
 }
 
@@ -211,6 +245,19 @@ impl Discriminative {
         }
         self.out.forward(&y)
     }
+
+    fn describe(&self, graph: &mut Graph, restored: Id, x: Id) -> Result<Id> {
+        let both = graph.concat(&[restored, x]);
+        let mut skips = self.encoder.describe(graph, both)?;
+        let mut y = skips.pop().expect("six blocks");
+        for (up, block) in &self.decoder {
+            let skip = skips.pop().expect("one skip a step");
+            let doubled = up.describe(graph, y)?;
+            y = graph.concat(&[doubled, skip]);
+            y = block.describe(graph, y)?;
+        }
+        Ok(graph.conv(y, Conv::folded(&self.out, None)?, None, false))
+    }
 }
 
 /// Both networks, as they are trained and used together.
@@ -256,6 +303,20 @@ impl Networks {
         let restored = self.reconstructive.forward(x, mode)?;
         let classes = self.discriminative.forward(&restored, x, mode)?;
         Ok((restored, ops::softmax_channels(&classes)?))
+    }
+
+    /// Both networks for the inference engine: the outputs are the restored
+    /// image `[c, h, w]` and the two classes' values before the softmax, `[2, h, w]`.
+    ///
+    /// # Errors
+    /// As for [`Conv::folded`].
+    pub fn graph(&self, channels: usize) -> Result<Graph> {
+        let (mut graph, x) = Graph::new(channels);
+        let restored = self.reconstructive.describe(&mut graph, x)?;
+        let classes = self.discriminative.describe(&mut graph, restored, x)?;
+        graph.output(restored);
+        graph.output(classes);
+        Ok(graph)
     }
 }
 

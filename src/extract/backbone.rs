@@ -2,14 +2,17 @@
 
 use crate::data::image::Image;
 use crate::error::{Error, Result};
+use crate::nn::engine::Engine;
 use crate::nn::layers::Mode;
 use crate::nn::parameters::Parameters;
 use crate::nn::resnet::{ResNet, ResNetConfig, widen_stem};
 use crate::nn::weights::{Weight, WeightFile};
 use candle_core::{Device, Tensor};
 use ndarray::Array2;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// ImageNet's mean of each channel, pictures in `0..=1`.
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -37,6 +40,8 @@ pub struct BackboneInfo {
 #[derive(Debug, Clone)]
 pub struct Backbone {
     network: ResNet,
+    /// Works in place of `network` on the CPU.
+    engine: Option<Arc<Engine>>,
     info: BackboneInfo,
     mean: Vec<f32>,
     deviation: Vec<f32>,
@@ -73,8 +78,13 @@ impl Backbone {
         }
         let parameters = Parameters::frozen(tensors, device);
         let network = ResNet::new(&parameters.root(), &config)?;
+        let engine = match device {
+            Device::Cpu => Some(Arc::new(Engine::new(network.graph()?))),
+            _ => None,
+        };
         let (mean, deviation) = normalisation(channels);
         Ok(Self {
+            engine,
             info: BackboneInfo {
                 name: name.to_owned(),
                 network: stored,
@@ -101,32 +111,61 @@ impl Backbone {
     /// # Errors
     /// [`Error::Shape`] if a picture has other channels than the backbone.
     pub fn features(&self, images: &[Image], size: usize) -> Result<Array2<f64>> {
-        let channels = self.mean.len();
         let mut features = Vec::with_capacity(images.len() * self.info.features);
         for batch in images.chunks(BATCH) {
-            let mut values = Vec::with_capacity(batch.len() * channels * size * size);
-            for image in batch {
-                if image.channels() != channels {
-                    return Err(Error::shape(
-                        "channels of a picture",
-                        image.channels(),
-                        channels,
-                    ));
+            let pictures: Vec<Vec<f32>> = batch
+                .par_iter()
+                .map(|image| self.normalised(image, size))
+                .collect::<Result<_>>()?;
+            let found = match &self.engine {
+                Some(engine) => {
+                    let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
+                    engine.run(&pictures, size, size)?.into_iter().flatten().flatten().collect()
                 }
-                let image = image.resize(size, size)?;
-                for (c, plane) in image.as_slice().chunks_exact(size * size).enumerate() {
-                    let (mean, deviation) = (self.mean[c], self.deviation[c]);
-                    values.extend(plane.iter().map(|v| (v - mean) / deviation));
-                }
-            }
-            let shape = (batch.len(), channels, size, size);
-            let x = Tensor::from_vec(values, shape, &self.device)?;
-            let y = self.network.forward(&x, Mode::Eval)?; // [n, features]
-            let y: Vec<f32> = y.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
-            features.extend(y.into_iter().map(f64::from));
+                None => self.with_network(&pictures, size)?,
+            };
+            features.extend(found.into_iter().map(f64::from));
         }
         Array2::from_shape_vec((images.len(), self.info.features), features)
             .map_err(|e| Error::data(e.to_string()))
+    }
+
+    /// A picture as the network sees it, `[channels, size, size]`.
+    fn normalised(&self, image: &Image, size: usize) -> Result<Vec<f32>> {
+        let channels = self.mean.len();
+        if image.channels() != channels {
+            return Err(Error::shape(
+                "channels of a picture",
+                image.channels(),
+                channels,
+            ));
+        }
+        let image = image.resize(size, size)?;
+        let mut values = image.as_slice().to_vec();
+        for (c, plane) in values.chunks_exact_mut(size * size).enumerate() {
+            let (mean, deviation) = (self.mean[c], self.deviation[c]);
+            for value in plane {
+                *value = (*value - mean) / deviation;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Features by way of candle, where there is no engine.
+    fn with_network(&self, pictures: &[Vec<f32>], size: usize) -> Result<Vec<f32>> {
+        let shape = (pictures.len(), self.mean.len(), size, size);
+        let x = Tensor::from_vec(pictures.concat(), shape, &self.device)?;
+        let y = self.network.forward(&x, Mode::Eval)?; // [n, features]
+        Ok(y.flatten_all()?.to_vec1()?)
+    }
+
+    /// Multiplications with addition for one picture; `None` off the CPU.
+    ///
+    /// # Errors
+    /// As for [`Engine::multiply_adds`].
+    pub fn multiply_adds(&self, size: usize) -> Result<Option<u64>> {
+        let of = |engine: &Arc<Engine>| engine.multiply_adds(size, size);
+        self.engine.as_ref().map(of).transpose()
     }
 }
 

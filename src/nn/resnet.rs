@@ -6,6 +6,7 @@
 //! recognition*, CVPR 2016. As in torchvision, the stride of a bottleneck lies
 //! on its 3 x 3 convolution ("v1.5"), not on the first 1 x 1.
 
+use super::engine::{Conv, Graph, Id};
 use super::init::Init;
 use super::layers::{BatchNorm2d, Conv2d, ConvShape, Linear, Mode};
 use super::ops;
@@ -306,6 +307,22 @@ impl ResNet {
         let last = self.stages(x, mode)?.pop().expect("four stages");
         ops::global_avg_pool(&last)
     }
+
+    /// The network for the inference engine; the output is the pooled features.
+    ///
+    /// # Errors
+    /// As for [`Conv::folded`].
+    pub fn graph(&self) -> Result<Graph> {
+        let (mut graph, x) = Graph::new(self.conv1.weight.dim(1)?);
+        let x = graph.conv(x, Conv::folded(&self.conv1, Some(&self.bn1))?, None, true);
+        let mut x = graph.max_pool(x, 3, 2, 1);
+        for block in self.stages.iter().flatten() {
+            x = block.describe(&mut graph, x)?;
+        }
+        let features = graph.mean(x);
+        graph.output(features);
+        Ok(graph)
+    }
 }
 
 impl Block {
@@ -347,6 +364,20 @@ impl Block {
             None => x.clone(),
         };
         ops::relu(&(y + shortcut)?)
+    }
+
+    fn describe(&self, graph: &mut Graph, x: Id) -> Result<Id> {
+        let (last, first) = self.path.split_last().expect("a block has convolutions");
+        let mut y = x;
+        for (conv, norm) in first {
+            y = graph.conv(y, Conv::folded(conv, Some(norm))?, None, true);
+        }
+        let shortcut = match &self.downsample {
+            Some((conv, norm)) => graph.conv(x, Conv::folded(conv, Some(norm))?, None, false),
+            None => x,
+        };
+        let conv = Conv::folded(&last.0, Some(&last.1))?;
+        Ok(graph.conv(y, conv, Some(shortcut), true))
     }
 }
 

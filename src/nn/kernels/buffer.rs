@@ -86,6 +86,14 @@ impl Shared {
         }
     }
 
+    /// The same, over memory that has been written before.
+    pub(super) fn over(data: &mut [f32]) -> Self {
+        Self {
+            start: data.as_mut_ptr(),
+            len: data.len(),
+        }
+    }
+
     /// The address of element `index`, from which `reach` elements may be used.
     ///
     /// # Safety

@@ -1,15 +1,34 @@
 //! One loop, compiled for several instruction sets, picked at run time.
 
 /// An instruction set that the kernels are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg(target_arch = "x86_64")]
-pub(super) enum Level {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::nn) enum Level {
     /// AVX-512 (F, VL, BW, DQ).
     Avx512,
     /// AVX2 with fused multiply-add.
     Avx2,
-    /// What every x86-64 machine has.
+    /// Plain Rust, for what every machine of the target has.
     Baseline,
+}
+
+impl Level {
+    /// Those that this machine has, the widest first.
+    pub(in crate::nn) fn available() -> Vec<Self> {
+        let mut levels = vec![Self::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            levels.push(Self::Avx2);
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+            {
+                levels.push(Self::Avx512);
+            }
+        }
+        levels.reverse();
+        levels
+    }
 }
 
 /// The widest instruction set of this machine, found out once.
@@ -17,24 +36,18 @@ pub(super) enum Level {
 /// The environment variable `GOMA_SIMD` (`avx2`, `baseline`) keeps to a
 /// narrower one: to test the kernels for other machines, or to get here the
 /// bytes that another machine got.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn level() -> Level {
+pub(in crate::nn) fn level() -> Level {
     static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
     *LEVEL.get_or_init(|| {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let avx512 = avx2
-            && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq");
-        let wanted = std::env::var("GOMA_SIMD").unwrap_or_default();
-        match wanted.as_str() {
-            "baseline" => Level::Baseline,
-            "avx2" if avx2 => Level::Avx2,
-            _ if avx512 => Level::Avx512,
-            _ if avx2 => Level::Avx2,
-            _ => Level::Baseline,
-        }
+        let wanted = match std::env::var("GOMA_SIMD").as_deref() {
+            Ok("baseline") => Some(Level::Baseline),
+            Ok("avx2") => Some(Level::Avx2),
+            _ => None,
+        };
+        let available = Level::available();
+        wanted
+            .filter(|level| available.contains(level))
+            .unwrap_or(available[0])
     })
 }
 
