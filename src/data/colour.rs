@@ -141,7 +141,7 @@ impl ColourScale {
 pub fn ramp(position: f32) -> [u8; 3] {
     static TABLE: OnceLock<[[u8; 3]; 256]> = OnceLock::new();
     let table = TABLE.get_or_init(|| std::array::from_fn(|i| ramp_colour(i as f64 / 255.0)));
-    table[(position.clamp(0.0, 1.0) * 255.0).round() as usize]
+    table[(position.clamp(0.0, 1.0) * 255.0 + 0.5) as usize]
 }
 
 /// Control points in OKLCH, evenly spaced: lightness, chroma, hue in degrees.

@@ -180,13 +180,14 @@ pub fn fitted(image: &Image, side: usize) -> Result<Image> {
     image.resize(shrink(image.height()), shrink(image.width()))
 }
 
-/// A picture as PNG.
+/// A picture as PNG, compressed fast: compressing well takes eight times as
+/// long, nearly that of the networks, and saves a sixth of the bytes.
 ///
 /// # Errors
 /// [`Error::Data`] if the encoder refuses it (a side of zero).
 pub fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Level(1), FilterType::Sub)
         .write_image(
             picture.as_raw(),
             picture.width(),
@@ -217,7 +218,7 @@ fn picture_of(width: usize, height: usize, colour: impl Fn(usize) -> [u8; 3]) ->
 
 /// `0..=1` to 8 bits.
 fn shade(value: f32) -> u8 {
-    (value.clamp(0.0, 1.0) * 255.0).round() as u8
+    nearest(value.clamp(0.0, 1.0) * 255.0)
 }
 
 /// The ramp's colour over a base. Colour fades in over the first quarter of
@@ -225,8 +226,17 @@ fn shade(value: f32) -> u8 {
 fn blend(base: [f32; 3], position: f32, opacity: f32) -> [u8; 3] {
     let rise = (position * 4.0).min(1.0);
     let alpha = opacity * rise * rise * (3.0 - 2.0 * rise);
+    if alpha == 0.0 {
+        return base.map(nearest);
+    }
     let colour = ramp(position);
-    std::array::from_fn(|c| (base[c] * (1.0 - alpha) + f32::from(colour[c]) * alpha).round() as u8)
+    std::array::from_fn(|c| nearest(base[c] * (1.0 - alpha) + f32::from(colour[c]) * alpha))
+}
+
+/// The nearest of 0 to 255. (`f32::round` is a slow call where the processor's
+/// baseline lacks an instruction for it.)
+fn nearest(value: f32) -> u8 {
+    (value + 0.5) as u8
 }
 
 #[cfg(test)]
