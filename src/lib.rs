@@ -6,6 +6,7 @@
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
 //! trained pipeline as a folder, [`report`] shows what was found.
 
+pub mod bench;
 pub mod bundled;
 pub mod classifier;
 pub mod data;

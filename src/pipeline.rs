@@ -4,6 +4,7 @@
 //! which a selection is kept; a classifier turns them into probabilities, and
 //! a rule into a decision. [`fit`] trains all of that on a data set.
 
+pub mod decide;
 pub mod evaluate;
 pub mod fit;
 pub mod rows;
@@ -11,6 +12,7 @@ pub mod rows;
 use crate::classifier::Classifier;
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::colour::ColourScale;
+use crate::data::feature_table::FeatureTable;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::prediction::{Decision, Prediction};
@@ -135,18 +137,29 @@ impl Pipeline {
             .into_iter()
             .map(|d| d.map)
             .collect();
-        let predictions = match &self.hybrid {
-            None => vec![None; images.len()],
-            Some(hybrid) => {
-                let features = hybrid.extractor.table(ids.to_vec(), images, &maps)?;
+        let features = match &self.hybrid {
+            None => None,
+            Some(hybrid) => Some(hybrid.extractor.table(ids.to_vec(), images, &maps)?),
+        };
+        self.decide(maps, features)
+    }
+
+    /// The end of [`Pipeline::inspect`]: from maps and features to decisions.
+    ///
+    /// # Errors
+    /// As for [`Selection::apply`] and [`Classifier::predict`].
+    pub fn decide(
+        &self,
+        maps: Vec<AnomalyMap>,
+        features: Option<FeatureTable>,
+    ) -> Result<Vec<Inspection>> {
+        let predictions = match (&self.hybrid, features) {
+            (Some(hybrid), Some(features)) => {
                 let kept = hybrid.selection.apply(&features)?;
-                hybrid
-                    .classifier
-                    .predict(&kept)?
-                    .into_iter()
-                    .map(Some)
-                    .collect()
+                let predictions = hybrid.classifier.predict(&kept)?;
+                predictions.into_iter().map(Some).collect()
             }
+            _ => vec![None; maps.len()],
         };
         Ok(maps
             .into_iter()

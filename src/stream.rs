@@ -17,14 +17,14 @@ use rayon::prelude::*;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Inputs in a batch.
-const BATCH: usize = 8;
+pub(crate) const BATCH: usize = 8;
 /// Batches that wait before networks and writer.
 const WAITING: usize = 1;
 
 /// Inputs and what was read of them.
-type Read<'a> = Vec<(&'a Input, Result<Image>)>;
+pub(crate) type Read<'a> = Vec<(&'a Input, Result<Image>)>;
 /// Inputs and what was found.
-type Found<'a> = Vec<(&'a Input, Result<(Image, Inspection)>)>;
+pub(crate) type Found<'a> = Vec<(&'a Input, Result<(Image, Inspection)>)>;
 
 /// Scores `entries` into `folder`, one row for each, in order.
 ///
@@ -51,20 +51,24 @@ pub fn score(
 /// Ends when all is read, or when nobody listens any more.
 fn read_all<'a>(entries: &'a [Input], reader: &ImageReader, next: &SyncSender<Read<'a>>) {
     for batch in entries.chunks(BATCH) {
-        let read: Read<'a> = batch
-            .par_iter()
-            .map(|input| {
-                let image = match &input.sample {
-                    Ok(sample) => reader.read(sample),
-                    Err(error) => Err(Error::malformed(&input.path, error.to_string())),
-                };
-                (input, image)
-            })
-            .collect();
-        if next.send(read).is_err() {
+        if next.send(read_batch(batch, reader)).is_err() {
             return;
         }
     }
+}
+
+/// Reads inputs side by side.
+pub(crate) fn read_batch<'a>(batch: &'a [Input], reader: &ImageReader) -> Read<'a> {
+    batch
+        .par_iter()
+        .map(|input| {
+            let image = match &input.sample {
+                Ok(sample) => reader.read(sample),
+                Err(error) => Err(Error::malformed(&input.path, error.to_string())),
+            };
+            (input, image)
+        })
+        .collect()
 }
 
 fn inspect_all<'a>(
@@ -115,41 +119,51 @@ fn write_all(
     for batch in found {
         let batch = batch?;
         let steps = batch.len() as u64;
-        // Compressing pictures is the writer's largest cost: done side by side.
-        let drawn: Vec<_> = batch
-            .into_par_iter()
-            .map(|(input, outcome)| {
-                let outcome = outcome.and_then(|(image, inspection)| {
-                    let png = heatmap_png(&image, &inspection.map, scale)?;
-                    Ok((image, inspection, png))
-                });
-                (input, outcome)
-            })
-            .collect();
-        for (input, outcome) in drawn {
-            let id = input.id.as_str();
-            match outcome {
-                Err(error) => folder.push(ScoreRow::unreadable(id, &input.path, &error), None)?,
-                Ok((image, inspection, png)) => {
-                    let row = ScoreRow::scored(
-                        id,
-                        &input.path,
-                        &inspection.decision,
-                        inspection.prediction.as_ref(),
-                        Some(inspection.anomaly_score),
-                    );
-                    let look = Look {
-                        image: &image,
-                        map: Some(&inspection.map),
-                        heatmap: Some(png),
-                    };
-                    folder.push(row, Some(look))?;
-                }
-            }
-        }
+        write_batch(batch, scale, folder)?;
         observer.advance(steps);
         if observer.stop_requested() {
             return Err(Error::Stopped);
+        }
+    }
+    Ok(())
+}
+
+/// Draws and writes what was found of a batch, in its order.
+pub(crate) fn write_batch(
+    batch: Found<'_>,
+    scale: &ColourScale,
+    folder: &mut ScoreFolder,
+) -> Result<()> {
+    // Compressing pictures is the writer's largest cost: done side by side.
+    let drawn: Vec<_> = batch
+        .into_par_iter()
+        .map(|(input, outcome)| {
+            let outcome = outcome.and_then(|(image, inspection)| {
+                let png = heatmap_png(&image, &inspection.map, scale)?;
+                Ok((image, inspection, png))
+            });
+            (input, outcome)
+        })
+        .collect();
+    for (input, outcome) in drawn {
+        let id = input.id.as_str();
+        match outcome {
+            Err(error) => folder.push(ScoreRow::unreadable(id, &input.path, &error), None)?,
+            Ok((image, inspection, png)) => {
+                let row = ScoreRow::scored(
+                    id,
+                    &input.path,
+                    &inspection.decision,
+                    inspection.prediction.as_ref(),
+                    Some(inspection.anomaly_score),
+                );
+                let look = Look {
+                    image: &image,
+                    map: Some(&inspection.map),
+                    heatmap: Some(png),
+                };
+                folder.push(row, Some(look))?;
+            }
         }
     }
     Ok(())

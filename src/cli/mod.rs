@@ -2,6 +2,7 @@
 //! only one that writes for people. One file a command; each turns its flags
 //! into settled options once and calls the library.
 
+mod bench;
 mod data;
 mod demo;
 mod evaluate;
@@ -38,6 +39,7 @@ enum Command {
     Features(features::FeaturesArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Flags that every command takes.
@@ -119,6 +121,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Features(args) => features::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),
         Command::Pretrain(args) => pretrain::run(&args, common, &terminal),
+        Command::Bench(args) => bench::run(&args, common, &terminal),
     }
 }
 

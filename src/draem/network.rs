@@ -128,7 +128,9 @@ impl Encoder {
     fn describe(&self, graph: &mut Graph, x: Id) -> Result<Vec<Id>> {
         let mut outputs: Vec<Id> = Vec::with_capacity(self.0.len());
         for block in &self.0 {
-            let from = outputs.last().map_or(x, |&last| graph.max_pool(last, 2, 2, 0));
+            let from = outputs
+                .last()
+                .map_or(x, |&last| graph.max_pool(last, 2, 2, 0));
             outputs.push(block.describe(graph, from)?);
         }
         Ok(outputs)

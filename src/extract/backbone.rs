@@ -120,7 +120,12 @@ impl Backbone {
             let found = match &self.engine {
                 Some(engine) => {
                     let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
-                    engine.run(&pictures, size, size)?.into_iter().flatten().flatten().collect()
+                    engine
+                        .run(&pictures, size, size)?
+                        .into_iter()
+                        .flatten()
+                        .flatten()
+                        .collect()
                 }
                 None => self.with_network(&pictures, size)?,
             };

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::nn::weights::WeightFile;
 use candle_core::Device;
 use ndarray::{Array2, Array3, Axis, concatenate};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// What the classifier sees.
@@ -207,14 +208,29 @@ impl Extractor {
             let pictures = maps.iter().map(as_picture).collect::<Result<Vec<_>>>()?;
             blocks.push(backbone.features(&pictures, self.options.size)?);
             let mut statistics = Array2::zeros((maps.len(), statistics::NAMES.len()));
-            for (mut row, map) in statistics.outer_iter_mut().zip(maps) {
-                row.assign(&ndarray::aview1(&map_statistics(map)));
+            let rows: Vec<_> = maps.par_iter().map(map_statistics).collect();
+            for (mut row, values) in statistics.outer_iter_mut().zip(rows) {
+                row.assign(&ndarray::aview1(&values));
             }
             blocks.push(statistics);
         }
         let views: Vec<_> = blocks.iter().map(Array2::view).collect();
         concatenate(Axis(1), &views)
             .map_err(|e| Error::data(format!("feature blocks do not fit together: {e}")))
+    }
+
+    /// Multiplications with addition of all passes for one piece; `None` off
+    /// the CPU.
+    ///
+    /// # Errors
+    /// As for [`Backbone::multiply_adds`].
+    pub fn multiply_adds(&self) -> Result<Option<u64>> {
+        let mut total = Some(0);
+        for backbone in [&self.image, &self.map].into_iter().flatten() {
+            let pass = backbone.multiply_adds(self.options.size)?;
+            total = total.zip(pass).map(|(a, b)| a + b);
+        }
+        Ok(total)
     }
 
     /// As [`Extractor::rows`], as a table.

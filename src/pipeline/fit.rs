@@ -1,6 +1,7 @@
 //! How a pipeline is fitted: the anomaly model on good pieces, everything after
 //! it on maps of pieces that the anomaly model has not seen.
 
+use super::decide;
 use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
 use super::{BackboneFile, Hybrid, Pipeline, Training};
@@ -141,7 +142,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         (samples, rows)
     };
     unreadable.extend(rows.unreadable.iter().cloned());
-    let decided = evaluate::fit_deciders(
+    let decided = decide::fit_deciders(
         &samples,
         &rows,
         mode,

@@ -215,7 +215,8 @@ impl Graph {
         for node in &self.nodes {
             let windows = |x: Id, kernel: usize, stride: usize, padding: usize| {
                 let (h, w) = sizes[x.0];
-                let side = |side: usize| Some((side + 2 * padding).checked_sub(kernel)? / stride + 1);
+                let side =
+                    |side: usize| Some((side + 2 * padding).checked_sub(kernel)? / stride + 1);
                 side(h)
                     .zip(side(w))
                     .ok_or_else(|| Error::shape("picture", (height, width), "a larger one"))

@@ -16,6 +16,7 @@ mod plan;
 
 pub use graph::{Conv, Graph, Id};
 
+use super::kernels::matrix::square_products;
 use super::kernels::simd;
 use crate::error::{Error, Result};
 use plan::Plan;
@@ -34,7 +35,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("level", &self.level)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +85,9 @@ impl Engine {
         let threads = rayon::current_num_threads();
         let (many, few) = pictures.split_at(pictures.len() / threads * threads);
         let mut outputs: Vec<Outputs> = if threads > 1 {
-            many.par_iter().map(|p| self.pass(&plan, p, false)).collect()
+            many.par_iter()
+                .map(|p| self.pass(&plan, p, false))
+                .collect()
         } else {
             many.iter().map(|p| self.pass(&plan, p, false)).collect()
         };
@@ -112,6 +117,24 @@ impl Engine {
         plans.insert((height, width), plan.clone());
         Ok(plan)
     }
+}
+
+/// What a large matrix product reaches on this machine with all threads, in
+/// GFLOP/s: the best of some, to hold the networks' speed against.
+#[must_use]
+pub fn matrix_peak() -> f64 {
+    const SIDE: usize = 1024;
+    let (a, b) = (vec![0.5f32; SIDE * SIDE], vec![0.25f32; SIDE * SIDE]);
+    let threads = rayon::current_num_threads();
+    let best = (0..8)
+        .map(|_| {
+            let begun = std::time::Instant::now();
+            square_products(threads, &a, &b, SIDE);
+            begun.elapsed()
+        })
+        .min()
+        .unwrap_or_default();
+    2.0 * threads as f64 * (SIDE as f64).powi(3) / best.as_secs_f64() / 1e9
 }
 
 #[cfg(test)]

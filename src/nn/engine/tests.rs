@@ -73,9 +73,11 @@ fn draem_is_the_trained_network_at_any_width() {
         parameters.load(&larger).unwrap();
         lived_in(&parameters);
         let x = picture(channels, size, size, 4);
-        let tensor =
-            Tensor::from_slice(&x, (1, channels, size, size), &Device::Cpu).unwrap();
-        let restored = networks.reconstructive.forward(&tensor, Mode::Eval).unwrap();
+        let tensor = Tensor::from_slice(&x, (1, channels, size, size), &Device::Cpu).unwrap();
+        let restored = networks
+            .reconstructive
+            .forward(&tensor, Mode::Eval)
+            .unwrap();
         let classes = networks
             .discriminative
             .forward(&restored, &tensor, Mode::Eval)
@@ -83,8 +85,16 @@ fn draem_is_the_trained_network_at_any_width() {
         for level in Level::available() {
             let engine = Engine::with_level(networks.graph(channels).unwrap(), level);
             let outputs = &engine.run(&[&x], size, size).unwrap()[0];
-            assert_close(&outputs[0], &values(&restored), &format!("{level:?} restored"));
-            assert_close(&outputs[1], &values(&classes), &format!("{level:?} classes"));
+            assert_close(
+                &outputs[0],
+                &values(&restored),
+                &format!("{level:?} restored"),
+            );
+            assert_close(
+                &outputs[1],
+                &values(&classes),
+                &format!("{level:?} classes"),
+            );
         }
     }
 }

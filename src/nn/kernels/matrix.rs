@@ -89,3 +89,19 @@ pub(super) unsafe fn multiply(
         );
     }
 }
+
+/// `count` products of two matrices `[side, side]`, side by side: work to
+/// measure this machine by.
+pub(in crate::nn) fn square_products(count: usize, a: &[f32], b: &[f32], side: usize) {
+    use rayon::prelude::*;
+    (0..count).into_par_iter().for_each(|_| {
+        let mut product = vec![0.0f32; side * side];
+        let (a, b) = (
+            Matrix::row_major(a, side, side),
+            Matrix::row_major(b, side, side),
+        );
+        // SAFETY: the product has `side` rows of `side` values of its own.
+        unsafe { multiply(product.as_mut_ptr(), side, false, a, b) };
+        std::hint::black_box(product);
+    });
+}

@@ -22,7 +22,7 @@ mod direct_weights;
 pub(super) mod gaussian;
 mod grouped;
 pub(super) mod im2col;
-mod matrix;
+pub(super) mod matrix;
 pub(super) mod nhwc;
 mod partial_sums;
 pub(super) mod pool;

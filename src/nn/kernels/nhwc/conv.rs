@@ -63,12 +63,7 @@ pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
 
 /// The arena, once all views are known to lie within it, `y` apart from the
 /// others, and `residual` to be of the size of `y`.
-pub(super) fn checked(
-    arena: &mut [f32],
-    x: &View,
-    y: &View,
-    residual: Option<&View>,
-) -> Arena {
+pub(super) fn checked(arena: &mut [f32], x: &View, y: &View, residual: Option<&View>) -> Arena {
     y.assert_within(arena.len());
     for read in [Some(x), residual].into_iter().flatten() {
         read.assert_within(arena.len());
@@ -105,7 +100,11 @@ impl Convolution {
                 for channel in 0..channels {
                     packed.extend((first..first + width.channels(level)).map(|filter| {
                         let at = (filter * channels + channel) * taps + tap;
-                        if filter < bias.len() { weights[at] } else { 0.0 }
+                        if filter < bias.len() {
+                            weights[at]
+                        } else {
+                            0.0
+                        }
                     }));
                 }
             }

@@ -151,9 +151,17 @@ macro_rules! compiled_for {
     };
 }
 
-compiled_for!(avx512, Avx512, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma");
+compiled_for!(
+    avx512,
+    Avx512,
+    "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
+);
 // Eight lanes, but with the 32 registers of AVX-512.
-compiled_for!(avx512_half, Avx2, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma");
+compiled_for!(
+    avx512_half,
+    Avx2,
+    "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"
+);
 compiled_for!(avx2, Avx2, "avx2,fma");
 
 unsafe fn portable<const PIXELS: usize, const VECTORS: usize>(

@@ -63,7 +63,10 @@ pub(in crate::nn) fn clear_frame(
     frame: usize,
 ) {
     let side = frame * pixel;
-    for (i, row) in image.chunks_exact_mut((width + 2 * frame) * pixel).enumerate() {
+    for (i, row) in image
+        .chunks_exact_mut((width + 2 * frame) * pixel)
+        .enumerate()
+    {
         if i < frame || i >= height + frame {
             row.fill(0.0);
         } else {

@@ -266,7 +266,9 @@ fn transform_kernel(g: &[f32]) -> [f64; PLACES] {
     let mut half = [[0.0; 3]; IN];
     for (row, coefficients) in half.iter_mut().zip(G) {
         for (c, value) in row.iter_mut().enumerate() {
-            *value = (0..3).map(|r| coefficients[r] * f64::from(g[r * 3 + c])).sum();
+            *value = (0..3)
+                .map(|r| coefficients[r] * f64::from(g[r * 3 + c]))
+                .sum();
         }
     }
     std::array::from_fn(|p| (0..3).map(|c| half[p / IN][c] * G[p % IN][c]).sum())
@@ -438,7 +440,11 @@ unsafe fn output<V: Vector>(job: &Output<'_>) {
             let bias = V::load(bias[channel..].as_ptr());
             let zero = V::splat(0.0);
             for (i, line) in half.into_iter().enumerate().take(y.height - top) {
-                for (j, value) in output_lines(line).into_iter().enumerate().take(y.width - left) {
+                for (j, value) in output_lines(line)
+                    .into_iter()
+                    .enumerate()
+                    .take(y.width - left)
+                {
                     let mut value = value.add(bias);
                     if let Some(r) = residual {
                         let at = r.at(top + i, left + j) + channel;
