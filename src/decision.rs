@@ -135,7 +135,8 @@ impl RuleOptions {
 }
 
 impl Criterion {
-    fn check(self) -> Result<()> {
+    /// Checks the number's range.
+    pub(crate) fn check(self) -> Result<()> {
         let (name, value, fine) = match self {
             Self::BestF1 => return Ok(()),
             Self::Fixed(t) => ("threshold", t, t.is_finite()),

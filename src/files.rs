@@ -117,14 +117,19 @@ pub enum Existing {
 /// [`Error::Exists`] if a non-empty folder, or a file, is in the way.
 pub fn output_folder(path: &Path, existing: Existing, marker: &str) -> Result<PathBuf> {
     let occupied = match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
+        Ok(entries) => entries.flatten().any(|e| !is_leftover(&e.file_name())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
         Err(_) if path.is_file() => return Err(Error::Exists { path: path.into() }),
         Err(e) => return Err(Error::io("read", path)(e)),
     };
     if occupied {
         match existing {
-            Existing::Continue => {}
+            Existing::Continue if path.join(marker).exists() => {}
+            Existing::Continue => {
+                return Err(Error::Exists { path: path.into() }.help(format!(
+                    "it holds no {marker}, so there is nothing to resume; choose another folder"
+                )));
+            }
             Existing::Refuse => {
                 return Err(Error::Exists { path: path.into() }
                     .help("choose another folder, or pass --force to replace it"));
@@ -142,6 +147,13 @@ pub fn output_folder(path: &Path, existing: Existing, marker: &str) -> Result<Pa
     }
     fs::create_dir_all(path).map_err(Error::io("create", path))?;
     Ok(path.to_path_buf())
+}
+
+/// Whether a file is what a killed process left of an unfinished write.
+#[must_use]
+pub fn is_leftover(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with(".goma-") && name.ends_with(".part")
 }
 
 /// An output folder that appears whole or not at all.

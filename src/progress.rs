@@ -9,6 +9,10 @@ pub trait Observer: Sync {
     fn begin(&self, _what: &str, _steps: u64) {}
     /// Steps done since the last call.
     fn advance(&self, _steps: u64) {}
+    /// Steps done by an earlier run: they say nothing of the rate.
+    fn skip(&self, steps: u64) {
+        self.advance(steps);
+    }
     /// A short text beside the bar (a loss, a rate).
     fn detail(&self, _text: &str) {}
     /// The stage is over.

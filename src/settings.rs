@@ -147,8 +147,15 @@ impl Settings {
             merge(&mut table, parse_pair(pair)?);
         }
         let settings: Self = table
+            .clone()
             .try_into()
             .map_err(|e: toml::de::Error| Error::setting("settings", e.message().to_string()))?;
+        // Where serde takes unknown keys without a word.
+        let known = toml::Table::try_from(&settings)
+            .map_err(|e| Error::setting("settings", e.to_string()))?;
+        if let Some(key) = unknown_key(&table, &known, "") {
+            return Err(Error::setting(key, "there is no such setting"));
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -159,6 +166,13 @@ impl Settings {
     /// [`Error::Setting`] naming the setting.
     pub fn check(&self) -> Result<()> {
         self.draem.check()?;
+        if !(32..=4096).contains(&self.features.size) {
+            return Err(Error::setting("features.size", "32 to 4096 expected"));
+        }
+        self.decision.fail.check()?;
+        if let Some(review) = self.decision.review {
+            review.check()?;
+        }
         let f = &self.fitting;
         if !(0.0..0.9).contains(&f.test_share) {
             return Err(Error::setting(
@@ -192,6 +206,19 @@ impl Settings {
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("settings are plain tables")
     }
+}
+
+/// The first key of `asked` that `known` lacks, its tables' names before it.
+fn unknown_key(asked: &toml::Table, known: &toml::Table, within: &str) -> Option<String> {
+    asked
+        .iter()
+        .find_map(|(key, value)| match (value, known.get(key)) {
+            (_, None) => Some(format!("{within}{key}")),
+            (toml::Value::Table(asked), Some(toml::Value::Table(known))) => {
+                unknown_key(asked, known, &format!("{within}{key}."))
+            }
+            _ => None,
+        })
 }
 
 /// `a.b=value` as the table `{a = {b = value}}`; a value that is no TOML is

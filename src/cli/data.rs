@@ -1,9 +1,10 @@
 //! Flags about data that several commands share.
 
 use clap::Args;
-use goma::data::dataset::OpenOptions;
+use goma::data::dataset::{Dataset, OpenOptions};
 use goma::data::layout::Layout;
 use goma::data::sample::Channel;
+use goma::pipeline::rows::Unreadable;
 
 /// How input is read.
 #[derive(Debug, Clone, Args)]
@@ -41,4 +42,16 @@ impl DataArgs {
             ..OpenOptions::default()
         }
     }
+}
+
+/// Annotated pieces whose pixels are missing: left out like unreadable ones.
+pub fn without_pixels(dataset: &Dataset) -> impl Iterator<Item = Unreadable> {
+    dataset
+        .missing
+        .iter()
+        .filter(|missing| missing.annotation.is_some())
+        .map(|missing| Unreadable {
+            id: missing.id.clone(),
+            reason: missing.reason.clone(),
+        })
 }

@@ -39,7 +39,7 @@ pub struct DemoArgs {
     count: u64,
     /// Train a model from nothing instead of taking the bundled one (some 30 minutes)
     #[arg(long)]
-    train: bool,
+    pub(super) train: bool,
     /// Pieces to train on, with --train
     #[arg(long, value_name = "N", default_value_t = 1400, requires = "train")]
     train_count: u64,
@@ -59,15 +59,20 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
     } else {
         Existing::Refuse
     };
+    let device = super::device(common)?;
+    let config = match &common.config {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(Error::io("read", path))?),
+    };
+    let settings = Settings::default().with(config.as_deref(), &common.set)?;
     let out = files::output_folder(&args.out, existing, MARKER)?;
     let facts = serde_json::json!({
         "goma": env!("CARGO_PKG_VERSION"), "seed": common.seed, "count": args.count, "train": args.train,
     });
     files::write_atomic(&out.join(MARKER), facts.to_string().as_bytes())?;
-    let device = super::device(common)?;
     let (bundle, name) = if args.train {
         (
-            train(args, common, &out, &device, terminal)?,
+            train(args, settings, common, &out, &device, terminal)?,
             "trained here",
         )
     } else {
@@ -131,6 +136,7 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
 /// Trains on synthetic erasers of the run's own seed.
 fn train(
     args: &DemoArgs,
+    settings: Settings,
     common: &Common,
     out: &Path,
     device: &candle_core::Device,
@@ -148,11 +154,6 @@ fn train(
         terminal,
     )?;
     let dataset = Dataset::open(&pieces, &OpenOptions::default())?;
-    let config = match &common.config {
-        None => None,
-        Some(path) => Some(std::fs::read_to_string(path).map_err(Error::io("read", path))?),
-    };
-    let settings = Settings::default().with(config.as_deref(), &common.set)?;
     let folder = out.join("model");
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let plan = Plan {

@@ -144,8 +144,10 @@ fn of_bundle(
         mut report,
         anomaly_score,
         pixels,
-        unreadable,
+        mut unreadable,
     } = pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
+    unreadable.extend(super::data::without_pixels(&dataset));
+    report.notes.extend(dataset.notes.iter().cloned());
     report.notes.extend(
         unreadable
             .iter()

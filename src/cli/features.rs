@@ -134,11 +134,11 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
         let errors: Vec<_> = unreadable
             .iter()
             .map(|(entry, reason)| {
-                serde_json::json!({"id": entry.id, "path": entry.path, "message": reason})
+                serde_json::json!({"id": entry.id, "path": entry.path.to_string_lossy(), "message": reason})
             })
             .collect();
         let result = serde_json::json!({
-            "rows": rows, "backbone": info, "size": size, "out": args.out,
+            "rows": rows, "backbone": info, "size": size, "out": args.out.to_string_lossy(),
             "unreadable": errors,
         });
         println!("{result}");

@@ -110,6 +110,17 @@ fn run(cli: Cli) -> Result<Outcome> {
             .build_global()
             .map_err(|e| Error::setting("threads", e.to_string()))?;
     }
+    let takes_settings = match &cli.command {
+        Command::Train(_) => true,
+        Command::Demo(args) => args.train,
+        _ => false,
+    };
+    if !takes_settings && (cli.common.config.is_some() || !cli.common.set.is_empty()) {
+        return Err(
+            Error::setting("--set or --config", "this command takes no settings")
+                .help("a bundle keeps those it was trained with: give them to goma train"),
+        );
+    }
     let terminal = Terminal::new(&cli.common);
     let common = &cli.common;
     match cli.command {

@@ -20,13 +20,17 @@ impl Terminal {
     /// Ready to talk; a first Ctrl-C from now on asks for a clean stop, a
     /// second one ends the program at once.
     pub fn new(common: &Common) -> Self {
-        // Fails only if a handler is set already, which then serves as well.
-        let _ = ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            eprintln!("\nstopping at the next safe point (Ctrl-C again: at once)");
-        });
+        // The handler takes hang-ups too, and nohup wants them ignored. Then
+        // Ctrl-C ends the program at once; journal and checkpoints cover that.
+        if !hangup_is_ignored() {
+            // Fails only if a handler is set already, which then serves as well.
+            let _ = ctrlc::set_handler(|| {
+                if STOP.swap(true, Ordering::SeqCst) {
+                    std::process::exit(130);
+                }
+                eprintln!("\nstopping at the next safe point (Ctrl-C again: at once)");
+            });
+        }
         Self {
             bar: Mutex::new(None),
             quiet: common.quiet,
@@ -51,6 +55,16 @@ impl Terminal {
             self.say(text);
         }
     }
+}
+
+/// Whether whoever started the program (nohup) has hang-ups ignored.
+fn hangup_is_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 != 0) // bit 0: SIGHUP
 }
 
 impl Observer for Terminal {
@@ -81,6 +95,15 @@ impl Observer for Terminal {
     fn advance(&self, steps: u64) {
         if let Some(bar) = &*self.bar.lock().unwrap_or_else(|e| e.into_inner()) {
             bar.inc(steps);
+        }
+    }
+
+    fn skip(&self, steps: u64) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(|e| e.into_inner()) {
+            bar.inc(steps);
+            // Makes the position known before the estimate begins anew.
+            bar.tick();
+            bar.reset_eta();
         }
     }
 

@@ -57,7 +57,6 @@ pub fn run(args: &PretrainArgs, common: &Common, terminal: &Terminal) -> Result<
         (_, true) => (Existing::Replace, Start::Fresh),
         _ => (Existing::Refuse, Start::Fresh),
     };
-    let folder = output_folder(out, existing, "loss.csv")?;
     let options = PretrainOptions {
         steps: args.steps,
         batch: args.batch,
@@ -66,7 +65,9 @@ pub fn run(args: &PretrainArgs, common: &Common, terminal: &Terminal) -> Result<
         seed: common.seed,
         ..PretrainOptions::default()
     };
+    options.check()?;
     let device = super::device(common)?;
+    let folder = output_folder(out, existing, "loss.csv")?;
     match options.fit(&folder, start, &device, terminal)? {
         pretrain::Outcome::Stopped { step } => {
             terminal.say(&format!(

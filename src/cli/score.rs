@@ -155,7 +155,7 @@ impl Job<'_> {
         let done = usize::try_from(folder.done()).unwrap_or(usize::MAX);
         let entries: &[Input] = inputs.entries.get(done..).unwrap_or_default();
         terminal.begin("scoring", inputs.entries.len() as u64);
-        terminal.advance(done as u64);
+        terminal.skip(done as u64);
         let scored = stream::score(pipeline, entries, &reader, &mut folder, terminal);
         terminal.end();
         scored.map_err(|error| match error {
@@ -175,10 +175,17 @@ impl Job<'_> {
             None => ScoreColumn::AnomalyScore,
         };
         let rule = &pipeline.rule;
-        let ids = inputs.entries.iter().map(|e| e.id.as_str());
+        // Paths as well: tomorrow's folder may hold the same ids.
+        let listed = inputs.entries.iter().map(|entry| {
+            let path = std::path::absolute(&entry.path).unwrap_or_else(|_| entry.path.clone());
+            let (id, path) = (entry.id.as_str().as_bytes(), path.into_os_string());
+            [id, b"\0", path.as_encoded_bytes()].concat()
+        });
         RunFacts {
             goma: env!("CARGO_PKG_VERSION").into(),
-            command: std::env::args().collect(),
+            command: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
             bundle: BundleFacts {
                 name: self.name.clone(),
                 hash: self.bundle.hash.clone(),
@@ -218,8 +225,8 @@ impl Job<'_> {
                     "options",
                     format!("{} {}", self.options.maps, self.options.heatmaps),
                 )
-                .with_list("inputs", ids),
-            notes: pipeline.training.notes.clone(),
+                .with_list("inputs", listed),
+            notes: [pipeline.training.notes.clone(), inputs.notes.clone()].concat(),
             ..RunFacts::default()
         }
     }

@@ -128,8 +128,21 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         (_, true) => Existing::Continue,
         _ => Existing::Refuse,
     };
+    // Everything that can be wrong with the command line has been found by now:
+    // only then may an old bundle go.
+    let device = super::device(common)?;
+    if args.resume && args.out.join(store::MANIFEST).is_file() {
+        return Err(Error::Exists {
+            path: args.out.clone(),
+        }
+        .help("the bundle there is complete; pass --force to train it anew"));
+    }
     let out = files::output_folder(&args.out, existing, SETTINGS_FILE)?;
-    files::write_atomic(&out.join(SETTINGS_FILE), settings.to_toml().as_bytes())?;
+    let settings_file = out.join(SETTINGS_FILE);
+    let settings_text = settings.to_toml();
+    if !settings_file.exists() {
+        files::write_atomic(&settings_file, settings_text.as_bytes())?;
+    }
 
     let counts: Vec<String> = dataset
         .counts()
@@ -144,7 +157,6 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         fold.test().len()
     ));
     terminal.detail_line(&settings.to_toml());
-    let device = super::device(common)?;
     let name = args
         .out
         .file_name()
@@ -162,13 +174,18 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         workspace: &out,
         resume: args.resume,
     };
-    let fitted = fit::fit(plan, terminal).map_err(|error| match error {
+    let mut fitted = fit::fit(plan, terminal).map_err(|error| match error {
         Error::Stopped => Error::Stopped.help(format!(
             "a checkpoint is in {}; the same command with --resume goes on from it",
             args.out.display()
         )),
         other => other,
     })?;
+    fitted
+        .unreadable
+        .extend(super::data::without_pixels(&dataset));
+    // A resumed run may have other settings after the anomaly model.
+    files::write_atomic(&settings_file, settings_text.as_bytes())?;
     write(&fitted, &out)?;
     if common.json {
         let json = serde_json::to_string_pretty(&fitted.evaluation)
@@ -197,7 +214,14 @@ fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
         None => None,
         Some(path) => Some(std::fs::read_to_string(path).map_err(Error::io("read", path))?),
     };
-    let mut pairs = common.set.clone();
+    // The classifier's kind stands first, so that pairs set its own options,
+    // and last, so that the flag wins.
+    let mut pairs: Vec<String> = args
+        .classifier
+        .iter()
+        .map(|kind| format!("classifier.kind={kind:?}"))
+        .chain(common.set.clone())
+        .collect();
     let mut set = |key: &str, value: &Option<String>| {
         if let Some(value) = value {
             pairs.push(format!("{key}={value:?}"));

@@ -77,7 +77,7 @@ fn list(cache: &Cache, common: &Common) -> Result<()> {
                 "megabytes": weights.megabytes,
                 "origin": weights.origin,
                 "state": state,
-                "path": cache.path(weights),
+                "path": cache.path(weights).to_string_lossy(),
             }));
         } else {
             println!(

@@ -88,7 +88,7 @@ pub fn fit(
         observer.note(&format!("going on from step {}", state.losses.len()));
     }
     observer.begin("training anomaly model", options.steps as u64);
-    observer.advance(state.losses.len() as u64);
+    observer.skip(state.losses.len() as u64);
     let mut written = Instant::now();
     let mut order = Order::new(images.len(), seed);
     for step in state.losses.len()..options.steps {

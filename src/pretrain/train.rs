@@ -152,14 +152,19 @@ impl PretrainOptions {
     ) -> Result<Outcome> {
         self.check()?;
         let mut run = Run::begin(self, folder, start, device)?;
+        run.write_curve()?;
         observer.begin("pretraining", self.steps);
-        observer.advance(run.step);
+        observer.skip(run.step);
         let outcome = run.finish_steps(observer);
         observer.end();
         outcome
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks every option's range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the option.
+    pub fn check(&self) -> Result<()> {
         let at_least = |name: &str, found: usize, least: usize| {
             if found < least {
                 let reason = format!("{found} found, at least {least} expected");

@@ -19,7 +19,7 @@ use crate::data::colour::ColourScale;
 use crate::data::image::Image;
 use crate::data::npy;
 use crate::error::{Error, Result};
-use crate::files::{Existing, output_folder, write_atomic, write_atomic_with};
+use crate::files::{Existing, is_leftover, output_folder, write_atomic, write_atomic_with};
 use crate::report::html;
 use crate::report::html::overview::Overview;
 use crate::report::journal::{Journal, JournalHeader, Offset};
@@ -160,6 +160,15 @@ impl ScoreFolder {
         }
         if options.maps {
             make_folder(&path.join("maps"))?;
+        }
+        // The journal is ours alone now: nobody else is writing here.
+        for folder in [path.clone(), path.join("heatmaps"), path.join("maps")] {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if is_leftover(&entry.file_name()) {
+                    // One that cannot be removed does no harm.
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
         }
         let thumbs = Thumbs::new(path.join(THUMBS_FOLDER));
         if options.pictures > 0 {
@@ -351,8 +360,9 @@ fn earlier_run(folder: &Path) -> Result<Option<RunFacts>> {
             .map(Some)
             .map_err(|e| Error::malformed(&path, e.to_string())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let mut entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
-            match entries.next() {
+            let entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
+            let mut entries = entries.flatten().map(|entry| entry.file_name());
+            match entries.find(|name| !is_leftover(name)) {
                 None => Ok(None),
                 Some(_) => Err(Error::Exists {
                     path: folder.into(),

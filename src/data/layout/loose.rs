@@ -73,9 +73,11 @@ pub(crate) fn find(
         masks: Vec::new(),
         again: Vec::new(),
         spare: Vec::new(),
+        results: Vec::new(),
     };
     search.visit(root)?;
     note_list(notes, "masks left out", &search.masks);
+    note_list(notes, "folders of results left out", &search.results);
     note_list(
         notes,
         "folders reached by a second way, left out",
@@ -167,6 +169,17 @@ pub(crate) fn ids(entries: &[Entry]) -> Vec<String> {
         .collect()
 }
 
+/// Whether `goma score` writes, or has written, its results here.
+fn is_score_folder(folder: &Path) -> bool {
+    let tables = [
+        "scores.partial.jsonl",
+        "scores.csv",
+        "scores.jsonl",
+        "scores.parquet",
+    ];
+    folder.join("run.json").is_file() && tables.iter().any(|name| folder.join(name).is_file())
+}
+
 struct Search<'a> {
     root: &'a Path,
     expected: &'a [Channel],
@@ -176,6 +189,8 @@ struct Search<'a> {
     masks: Vec<String>,
     again: Vec<String>,
     spare: Vec<String>,
+    /// Folders that `goma score` wrote: heatmaps are no pieces.
+    results: Vec<String>,
 }
 
 impl Search<'_> {
@@ -205,6 +220,9 @@ impl Search<'_> {
             if MASK_FOLDERS.iter().any(|m| name.eq_ignore_ascii_case(m)) {
                 self.masks
                     .push(format!("{}/", slashed(&self.relative(&inner))));
+            } else if is_score_folder(&inner) {
+                let relative = slashed(&self.relative(&inner));
+                self.results.push(format!("{relative}/"));
             } else if let Err(error) = self.visit(&inner) {
                 // A folder that cannot be looked into may hide pieces: say so.
                 let reason = match &error {
