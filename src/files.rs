@@ -207,13 +207,36 @@ impl StagedFolder {
     /// # Errors
     /// [`Error::Io`]; [`Error::Exists`] if something has come in the way.
     pub fn commit(self) -> Result<()> {
-        output_folder(&self.place, self.existing, self.marker)?;
         set_folder_permissions(self.staging.path())?;
-        // Empty by now; not every system renames onto a folder.
-        fs::remove_dir(&self.place).map_err(Error::io("remove", &self.place))?;
-        fs::rename(self.staging.path(), &self.place).map_err(Error::io("rename", &self.place))?;
+        let rename = Error::io("rename", &self.place);
+        // The old folder steps aside whole, and goes when the new one stands.
+        let aside = if self.existing == Existing::Replace && self.place.join(self.marker).exists() {
+            let parent = self.staging.path().parent().unwrap_or(Path::new("."));
+            let aside = tempfile::Builder::new()
+                .prefix(".goma-")
+                .suffix(".old")
+                .tempdir_in(parent)
+                .map_err(Error::io("create", &self.place))?;
+            fs::rename(&self.place, aside.path().join("old"))
+                .map_err(Error::io("rename", &self.place))?;
+            Some(aside)
+        } else {
+            output_folder(&self.place, self.existing, self.marker)?;
+            // Empty by now; not every system renames onto a folder.
+            fs::remove_dir(&self.place).map_err(Error::io("remove", &self.place))?;
+            None
+        };
+        if let Err(error) = fs::rename(self.staging.path(), &self.place) {
+            if let Some(aside) = aside {
+                // Kept, whatever comes of putting it back.
+                let kept = aside.keep();
+                let _ = fs::rename(kept.join("old"), &self.place);
+            }
+            return Err(rename(error));
+        }
         // The temporary name is gone; there is nothing left to remove.
         let _ = self.staging.keep();
+        drop(aside);
         Ok(())
     }
 }

@@ -72,9 +72,7 @@ pub fn run(args: &BenchArgs, common: &Common, terminal: &Terminal) -> Result<Out
     }
     let pipeline = &bundle.pipeline;
     let mut options = args.reading.options();
-    if options.channels.is_none() {
-        options.channels = Some(pipeline.format.channels.clone());
-    }
+    super::data::require_channels(&mut options, &pipeline.format)?;
     let mut found = find_inputs(&inputs, &options)?;
     let format = found.format(&pipeline.format)?;
     found

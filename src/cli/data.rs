@@ -2,9 +2,11 @@
 
 use clap::Args;
 use goma::data::dataset::{Dataset, OpenOptions};
+use goma::data::format::PixelFormat;
 use goma::data::layout::Layout;
 use goma::data::sample::Channel;
 use goma::pipeline::rows::Unreadable;
+use goma::{Error, Result};
 
 /// How input is read.
 #[derive(Debug, Clone, Args)]
@@ -54,4 +56,19 @@ pub fn without_pixels(dataset: &Dataset) -> impl Iterator<Item = Unreadable> {
             id: missing.id.clone(),
             reason: missing.reason.clone(),
         })
+}
+
+/// Asks for the channels of a bundle, in its order.
+///
+/// # Errors
+/// [`Error::Setting`] if `--channels` asks for others.
+pub fn require_channels(options: &mut OpenOptions, bundle: &PixelFormat) -> Result<()> {
+    let asked = options.channels.replace(bundle.channels.clone());
+    match asked {
+        Some(asked) if asked != bundle.channels => Err(Error::setting(
+            "channels",
+            format!("the bundle needs {}", bundle.names().join(",")),
+        )),
+        _ => Ok(()),
+    }
 }

@@ -123,9 +123,8 @@ fn of_bundle(
     let pipeline = &bundle.pipeline;
     let mut reading = args.reading.options();
     reading.classes = pipeline.settings.classes;
-    if reading.channels.is_none() {
-        reading.channels = Some(pipeline.format.channels.clone());
-    }
+    super::data::require_channels(&mut reading, &pipeline.format)?;
+    reading.fallback = Some(pipeline.format.clone());
     let dataset = Dataset::open(data, &reading)?;
     let samples: Vec<&Sample> = dataset
         .labelled()

@@ -131,9 +131,7 @@ impl Job<'_> {
     pub fn run(&self, common: &Common, terminal: &Terminal) -> Result<Counts> {
         let pipeline = &self.bundle.pipeline;
         let mut options = self.reading.options();
-        if options.channels.is_none() {
-            options.channels = Some(pipeline.format.channels.clone());
-        }
+        super::data::require_channels(&mut options, &pipeline.format)?;
         let mut inputs = find_inputs(self.inputs, &options)?;
         let format = inputs.format(&pipeline.format)?;
         for note in &inputs.notes {

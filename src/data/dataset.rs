@@ -38,6 +38,8 @@ pub struct OpenOptions {
     pub classes: ClassView,
     /// The pixel format, where it is known: nothing is decided then.
     pub format: Option<PixelFormat>,
+    /// What stands where the files do not tell: a bundle's format.
+    pub fallback: Option<PixelFormat>,
 }
 
 impl Default for OpenOptions {
@@ -48,6 +50,7 @@ impl Default for OpenOptions {
             max_pixels: Limits::default().max_pixels,
             classes: ClassView::default(),
             format: None,
+            fallback: None,
         }
     }
 }
@@ -90,6 +93,17 @@ impl Dataset {
     /// have the same id, or if none of the files looked at can be read.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
         let (layout, declared, catalogue) = catalogue(path, options)?;
+        if let (Some(wanted), Some(stored)) = (&options.channels, &declared.channels)
+            && let Some(absent) = wanted.iter().find(|c| !stored.contains(c))
+        {
+            let names: Vec<&str> = stored.iter().map(Channel::name).collect();
+            return Err(Error::data(format!(
+                "channel {absent} is wanted, {} has {}",
+                path.display(),
+                names.join(" ")
+            ))
+            .help("choose a model trained on these channels, or correct dataset.json"));
+        }
         let Catalogue {
             mut samples,
             mut missing,
@@ -111,7 +125,7 @@ impl Dataset {
                     range: declared.range(),
                     stored: declared.channels,
                     axis: declared.axis,
-                    fallback: None,
+                    fallback: options.fallback.clone(),
                     colour_as_stored: false,
                 };
                 let all: Vec<&Sample> = samples.iter().collect();

@@ -40,7 +40,12 @@ pub fn read_mask(path: &Path, limits: Limits) -> Result<Array2<bool>> {
     };
     let (values, white): (Vec<f64>, f64) = match &picture.values {
         Values::U8(v) => (v.iter().map(|&x| f64::from(x)).collect(), 255.0),
-        Values::U16(v) => (v.iter().map(|&x| f64::from(x)).collect(), 65535.0),
+        Values::U16(v) => {
+            // 8-bit masks saved with 16.
+            let narrow = v.iter().all(|&x| x <= 255);
+            let white = if narrow { 255.0 } else { 65535.0 };
+            (v.iter().map(|&x| f64::from(x)).collect(), white)
+        }
         Values::F32(v) => (v.iter().map(|&x| f64::from(x)).collect(), 1.0),
         Values::F64(v) => (v.clone(), 1.0),
     };

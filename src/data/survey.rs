@@ -106,7 +106,13 @@ pub(crate) fn decide(
     let stored = known
         .stored
         .clone()
-        .or_else(|| known.fallback.as_ref().and_then(|f| f.stored.clone()));
+        .or_else(|| known.fallback.as_ref().and_then(|f| f.stored.clone()))
+        .or_else(|| {
+            // Some of the usual channels, or another order, of data that name none.
+            let usual = usual_channels(count.filter(|n| matches!(n, 3 | 6))?);
+            let named = wanted?.iter().all(|channel| usual.contains(channel));
+            (known.fallback.is_none() && named).then_some(usual)
+        });
     let channels = match (wanted, &stored, count) {
         (Some(channels), _, _) => channels.clone(),
         (None, Some(stored), _) => stored.clone(),
@@ -255,6 +261,12 @@ fn range(facts: &[(bool, Facts)], fallback: PixelRange, notes: &mut Vec<String>)
                 .filter(|(_, f)| takes(f.dtype))
                 .filter_map(|(_, f)| Some((&f.path, f.peak?)))
                 .partition(|(_, peak)| *peak <= limit);
+            // A white that no vote could find (4095 of a 12-bit camera) stands
+            // while all files fit it.
+            let fits = |(_, peak): &(&PathBuf, f64)| *peak <= stands * (1.0 + RANGE_TOLERANCE);
+            if stands != narrow && stands != wide && within.iter().chain(&beyond).all(fits) {
+                return stands;
+            }
             let (chosen, odd) = match within.len().cmp(&beyond.len()) {
                 _ if within.is_empty() && beyond.is_empty() => return stands,
                 std::cmp::Ordering::Greater => (narrow, &beyond),
@@ -272,7 +284,7 @@ fn range(facts: &[(bool, Facts)], fallback: PixelRange, notes: &mut Vec<String>)
             chosen
         };
     PixelRange {
-        uint8: 255.0,
+        uint8: fallback.uint8,
         uint16: settle("16-bit integers", 255.0, 65535.0, fallback.uint16, &|d| {
             d == Dtype::U16
         }),

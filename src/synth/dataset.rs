@@ -134,6 +134,17 @@ pub fn write_dataset(
     Ok(summary)
 }
 
+/// Whether a `dataset.json` is of this command: people write their own, too.
+fn is_ours(marker: &Path) -> Result<bool> {
+    let text = std::fs::read(marker).map_err(Error::io("read", marker))?;
+    Ok(
+        serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|facts| {
+            let by = facts["made_by"].as_str();
+            by.is_some_and(|by| by.starts_with("goma synth"))
+        }),
+    )
+}
+
 /// A label as the two annotation files write it.
 fn codes(label: &Label) -> (&'static str, &'static str) {
     match label.name() {
@@ -210,6 +221,11 @@ impl Folder {
         packs: bool,
     ) -> Result<Self> {
         options.check()?;
+        let marker = out.join(MARKER);
+        if existing == Existing::Replace && marker.is_file() && !is_ours(&marker)? {
+            return Err(Error::Exists { path: out.into() }
+                .help("its dataset.json was not written by goma synth; choose another folder"));
+        }
         let staged = StagedFolder::begin(out, existing, MARKER)?;
         let pixels = match files {
             PixelFiles::Arrays => "arrays",

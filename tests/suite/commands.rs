@@ -176,6 +176,59 @@ fn wrong_use_is_code_2_and_names_the_way_out() {
 }
 
 #[test]
+fn a_setting_that_does_not_exist_or_has_no_effect_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let (model, erasers) = (workshop().join("model"), workshop().join("erasers"));
+    for pair in [
+        "classifier.epochz=9",
+        "features.sizee=64",
+        "features.size=16",
+    ] {
+        let mut train = goma();
+        train
+            .arg("train")
+            .arg(&erasers)
+            .args(["--set", pair, "--out"]);
+        train.arg(&out).assert().code(2);
+    }
+    let mut score = goma();
+    score.arg("score").arg(&model).arg(&erasers).arg("--out");
+    score
+        .arg(&out)
+        .args(["--set", "decision.fail=0.2"])
+        .assert()
+        .code(2);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_wrong_device_costs_no_earlier_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    for entry in fs::read_dir(workshop().join("model")).unwrap().flatten() {
+        fs::copy(entry.path(), model.join(entry.file_name())).unwrap();
+    }
+    let train = |flags: &[&str]| {
+        let mut train = goma();
+        train
+            .arg("train")
+            .arg(workshop().join("erasers"))
+            .args(flags);
+        train.args(TINY).arg("--out").arg(&model).assert()
+    };
+    train(&["--force", "--device", "gpu"]).code(2);
+    let refused = train(&["--resume"]).code(1);
+    assert!(
+        stderr(&refused).contains("complete"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(model.join("manifest.json").is_file());
+}
+
+#[test]
 fn what_is_in_the_way_is_not_overwritten() {
     let ran = goma()
         .arg("train")

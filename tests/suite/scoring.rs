@@ -90,6 +90,55 @@ fn other_channels_are_an_error_that_says_which_are_needed() {
     );
 }
 
+/// A folder with copies of the first pieces of the workshop.
+fn some_pieces(folder: &Path, count: usize) {
+    fs::create_dir_all(folder).unwrap();
+    for i in 0..count {
+        let name = format!("synth-{i:06}.npy");
+        let from = workshop().join("erasers/arrays").join(&name);
+        fs::copy(from, folder.join(&name)).unwrap();
+    }
+}
+
+#[test]
+fn a_run_is_not_resumed_with_another_folder_of_the_same_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (monday, tuesday) = (folder.path().join("monday"), folder.path().join("tuesday"));
+    some_pieces(&monday, 3);
+    some_pieces(&tuesday, 3);
+    let out = folder.path().join("out");
+    score(&monday, &out, &[], 0);
+    let refused = score(&tuesday, &out, &["--resume"], 1);
+    assert!(stderr(&refused).contains("inputs"), "{}", stderr(&refused));
+    score(&monday, &out, &["--resume"], 0);
+}
+
+#[test]
+fn results_within_the_input_are_not_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = folder.path().join("day");
+    some_pieces(&day, 3);
+    score(&day, &day.join("out"), &[], 0);
+    let again = folder.path().join("again");
+    score(&day, &again, &[], 0);
+    assert_eq!(rows(&again.join("scores.csv")).len(), 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_whose_name_is_no_text_is_a_row_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    some_pieces(folder.path(), 1);
+    let odd = folder
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"caf\xe9.npy"));
+    fs::copy(folder.path().join("synth-000000.npy"), &odd).unwrap();
+    let out = folder.path().join("out");
+    score(&odd, &out, &[], 3);
+    assert_eq!(rows(&out.join("scores.csv")).len(), 1);
+}
+
 #[test]
 fn a_damaged_bundle_is_refused() {
     let folder = tempfile::tempdir().unwrap();

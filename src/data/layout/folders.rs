@@ -7,20 +7,27 @@ use super::{
 use crate::data::annotation::Annotation;
 use crate::data::sample::{PixelSource, Sample, SampleId, Split};
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Tables that say which files show one physical piece.
 pub(super) const TABLES: [&str; 2] = ["pieces.csv", "groups.csv"];
 
-/// The folder of masks; it is no class.
-const MASKS: &str = "masks";
+/// Folders of masks; they are no classes.
+const MASKS: [&str; 2] = ["masks", "ground_truth"];
+
+fn is_mask_folder(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(OsStr::to_str);
+    name.is_some_and(|name| MASKS.iter().any(|m| name.eq_ignore_ascii_case(m)))
+}
 
 /// A picture of a class folder, on its way to a sample.
 pub(super) struct Labelled {
     pub path: PathBuf,
     pub problem: Option<String>,
-    pub class: String,
+    /// `None` beside the class folders.
+    pub class: Option<String>,
     pub split: Option<Split>,
     pub mask: Option<PathBuf>,
 }
@@ -31,18 +38,28 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
     let top = walk::list(root)?;
     let mut pictures = Vec::new();
     let mut unpaired = Vec::new();
-    for folder in &top.folders {
+    let (mask_folders, class_folders): (Vec<_>, Vec<_>) = top
+        .folders
+        .iter()
+        .partition(|folder| is_mask_folder(folder));
+    let mut masks_of: BTreeMap<OsString, Masks> = BTreeMap::new();
+    for folder in mask_folders {
+        let listing = walk::list(folder)?;
+        unpaired.extend(listing.pictures.iter().map(|p| relative(root, &p.path)));
+        for of_class in listing.folders {
+            let class = of_class.file_name().unwrap_or_default().to_os_string();
+            masks_of.insert(class, Masks::read(&of_class)?);
+        }
+    }
+    for folder in class_folders {
         let class = class_name(folder)
             .ok_or_else(|| Error::malformed(folder, "the folder's name is not UTF-8; rename it"))?;
-        if class.eq_ignore_ascii_case(MASKS) {
-            continue;
-        }
         // The folder's own spelling, which `class_name` may have changed.
-        let folder_name = folder.file_name().unwrap_or_default();
-        let mut masks = Masks::read(&root.join(MASKS).join(folder_name))?;
-        pictures.extend(class_folder(folder, &class, None, &mut masks, &mut notes)?);
-        unpaired.extend(masks.unpaired(root));
+        let name = folder.file_name().unwrap_or_default().to_os_string();
+        let masks = masks_of.entry(name).or_default();
+        pictures.extend(class_folder(folder, &class, None, masks, &mut notes)?);
     }
+    unpaired.extend(masks_of.values().flat_map(|masks| masks.unpaired(root)));
     let outside: Vec<String> = top
         .pictures
         .iter()
@@ -50,9 +67,16 @@ pub(crate) fn read(root: &Path) -> Result<Catalogue> {
         .collect();
     note_list(
         &mut notes,
-        "pictures in no class folder, not read",
+        "pictures in no class folder, taken without a label",
         &outside,
     );
+    pictures.extend(top.pictures.into_iter().map(|found| Labelled {
+        path: found.path,
+        problem: found.problem,
+        class: None,
+        split: None,
+        mask: None,
+    }));
     note_list(&mut notes, "masks without a picture", &unpaired);
     let groups = groups(root, &pictures, &mut notes)?;
     Ok(catalogue(root, pictures, &groups, notes))
@@ -77,14 +101,21 @@ pub(super) fn class_folder(
             folder.display()
         ));
     }
-    Ok(listing
-        .pictures
+    let stems: BTreeSet<String> = listing.pictures.iter().map(|p| stem(&p.path)).collect();
+    let (beside, pictures): (Vec<_>, Vec<_>) = listing.pictures.into_iter().partition(|found| {
+        let stem = stem(&found.path);
+        let of = stem.strip_suffix("_mask");
+        of.is_some_and(|of| stems.contains(of))
+    });
+    let beside: Vec<String> = beside.iter().map(|p| slashed(&p.path)).collect();
+    note_list(notes, "masks beside their pictures, not read", &beside);
+    Ok(pictures
         .into_iter()
         .map(|found| Labelled {
             mask: masks.take(&stem(&found.path)),
             path: found.path,
             problem: found.problem,
-            class: class.to_string(),
+            class: Some(class.to_string()),
             split,
         })
         .collect())
@@ -107,7 +138,8 @@ pub(super) fn catalogue(
         ..Catalogue::default()
     };
     for (picture, id) in pictures.into_iter().zip(ids) {
-        let annotation = Some(Annotation::original(label(&picture.class)));
+        let annotation = picture.class.as_deref();
+        let annotation = annotation.map(|class| Annotation::original(label(class)));
         let id = SampleId::new(id);
         match picture.problem {
             Some(reason) => catalogue.missing.push(Missing {
@@ -232,6 +264,8 @@ mod tests {
             "chip/b.JPG",
             "masks/chip/b.png",
             "masks/chip/c.png",
+            "masks/scratch/d.png",
+            "chip/b_mask.png",
             "top.png",
             "good/read.me",
             "good/inner/z.png",
@@ -241,15 +275,22 @@ mod tests {
         let found: Vec<_> = set
             .samples
             .iter()
-            .map(|s| (s.id.as_str(), s.label().unwrap(), s.mask.is_some()))
+            .map(|s| (s.id.as_str(), s.label(), s.mask.is_some()))
             .collect();
-        assert_eq!(found, [("b", "chip", true), ("a", "good", false)]);
+        let expected = [
+            ("b", Some("chip"), true),
+            ("a", Some("good"), false),
+            ("top", None, false),
+        ];
+        assert_eq!(found, expected);
         let notes = set.notes.join("\n");
         for says in [
             "good/inner",
             "read.me",
-            "in no class folder, not read: top.png",
+            "in no class folder, taken without a label: top.png",
             "masks/chip/c.png",
+            "masks/scratch/d.png",
+            "chip/b_mask.png",
         ] {
             assert!(notes.contains(says), "{says}: {notes}");
         }

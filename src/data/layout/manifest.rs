@@ -21,8 +21,8 @@ pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>> {
         .into_iter()
         .filter(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
         .filter(|p| {
-            // A table that cannot be read is no manifest; whoever needs it will say so.
-            Table::read(p)
+            // By the header alone: whatever is wrong further on, reading it says so.
+            Table::head(p)
                 .is_ok_and(|table| columns(&table).is_ok() && table.column(&["id"]).is_some())
         })
         .collect();

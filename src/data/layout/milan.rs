@@ -1,12 +1,13 @@
 //! The eraser data set's layout: tables of annotations beside one array, or one
 //! picture a channel, for each id.
 
-use super::table::{Row, Table};
+use super::table::Table;
 use super::{Catalogue, Masks, Missing, note_list, slashed, stem, walk};
 use crate::data::annotation::{Annotation, Label};
 use crate::data::decode::EXTENSIONS;
 use crate::data::sample::{Channel, PixelSource, Sample, SampleId};
 use crate::error::{Error, Result};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -42,13 +43,16 @@ pub(crate) fn read(
     for folder in &folders {
         pixels.gather(folder, wanted, named, &labels)?;
     }
+    let twice = pixels.drop_sets_beside_whole_files();
     let channels = pixels.channels(wanted, named);
 
     let mut catalogue = Catalogue {
         channels: channels.clone(),
         ..Catalogue::default()
     };
-    let (mut bare, mut twice) = (Vec::new(), Vec::new());
+    let mut bare = Vec::new();
+    let grouped = !groups.is_empty();
+    let mut alone = Vec::new();
     let ids: BTreeSet<String> = pixels
         .whole
         .keys()
@@ -62,9 +66,6 @@ pub(crate) fn read(
         }
         let whole = pixels.whole.remove(&id);
         let set = pixels.sets.remove(&id);
-        if whole.is_some() && set.is_some() {
-            twice.push(id.clone());
-        }
         let source = match (whole, set) {
             (Some((path, None)), _) => Ok(PixelSource::File(path)),
             (Some((path, Some(reason))), _) => Err(Absent { path, reason }),
@@ -72,6 +73,9 @@ pub(crate) fn read(
             (None, None) => continue, // the id came from one of the two
         };
         let (group, mask) = (groups.remove(&id), masks.take(&id));
+        if grouped && group.is_none() {
+            alone.push(id.clone());
+        }
         match source {
             Ok(source) => catalogue.samples.push(Sample {
                 id: SampleId::new(id),
@@ -91,7 +95,8 @@ pub(crate) fn read(
     }
     let orphans: Vec<String> = labels.keys().cloned().collect();
     for (id, label) in labels {
-        let _ = masks.take(&id); // its mask is no orphan: the sample is
+        // Its mask and group are no orphans: the sample is.
+        let _ = (masks.take(&id), groups.remove(&id));
         let folder = folders.first().map_or(root, PathBuf::as_path);
         catalogue.missing.push(Missing {
             path: folder.join(SampleId::new(&*id).file_stem()),
@@ -107,6 +112,18 @@ pub(crate) fn read(
         "both as one file and as a file for each channel; the one file is read",
         &twice,
     );
+    note_list(
+        &mut notes,
+        "files of an id that has another one, not read",
+        &pixels.second,
+    );
+    let strangers: Vec<String> = groups.into_keys().collect();
+    note_list(
+        &mut notes,
+        "in the table of groups but not there",
+        &strangers,
+    );
+    note_list(&mut notes, "without a group; each is its own", &alone);
     note_list(&mut notes, "masks without a sample", &masks.unpaired(root));
     note_list(
         &mut notes,
@@ -228,13 +245,20 @@ fn groups(root: &Path) -> Result<BTreeMap<String, String>> {
         let (Some(id), Some(group)) = (id, group) else {
             continue;
         };
-        let cell = |row: &Row| (id_of(row.cell(id)).to_string(), row.cell(group).to_string());
-        return Ok(table
-            .rows
-            .iter()
-            .map(cell)
-            .filter(|(_, group)| !group.is_empty())
-            .collect());
+        let mut groups: BTreeMap<String, String> = BTreeMap::new();
+        for row in &table.rows {
+            let file = row.cell(id).replace('\\', "/");
+            let key = id_of(file.rsplit('/').next().unwrap_or_default()).to_string();
+            let piece = row.cell(group);
+            if piece.is_empty() {
+                continue;
+            }
+            let before = groups.insert(key.clone(), piece.to_string());
+            if before.is_some_and(|before| before != piece) {
+                return Err(table.bad(row, format!("{key} belongs to another piece above")));
+            }
+        }
+        return Ok(groups);
     }
     Ok(BTreeMap::new())
 }
@@ -248,6 +272,8 @@ struct Pixels {
     whole: BTreeMap<String, (PathBuf, Option<String>)>,
     sets: BTreeMap<String, Set>,
     unknown: Vec<String>,
+    /// Files of an id that has one before.
+    second: Vec<String>,
 }
 
 impl Pixels {
@@ -270,14 +296,39 @@ impl Pixels {
             let stem = stem(&found.path);
             let entry = (found.path, found.problem);
             if labels.contains_key(&stem) {
-                self.whole.insert(stem, entry);
+                self.take_whole(stem, entry);
             } else if let Some((id, channel)) = split_channel(&stem, &known, labels) {
                 self.sets.entry(id).or_default().insert(channel, entry);
             } else {
-                self.whole.insert(stem, entry);
+                self.take_whole(stem, entry);
             }
         }
         Ok(())
+    }
+
+    /// The first file of an id is read: arrays before pictures, which may be
+    /// previews.
+    fn take_whole(&mut self, id: String, entry: (PathBuf, Option<String>)) {
+        match self.whole.entry(id) {
+            Entry::Vacant(free) => {
+                free.insert(entry);
+            }
+            Entry::Occupied(_) => self.second.push(slashed(&entry.0)),
+        }
+    }
+
+    /// Drops the files of single channels of ids that have one file of all, and
+    /// returns these ids: they must not say what channels the data have.
+    fn drop_sets_beside_whole_files(&mut self) -> Vec<String> {
+        let whole = &self.whole;
+        let beside: Vec<String> = self
+            .sets
+            .keys()
+            .filter(|id| whole.contains_key(*id))
+            .cloned()
+            .collect();
+        self.sets.retain(|id, _| !whole.contains_key(id));
+        beside
     }
 
     /// The channels of the sets: as asked for, as `dataset.json` names them, or

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// A larger file is no table of samples.
 const MAX_BYTES: u64 = 256 << 20;
+/// A longer first line is no header.
+const HEAD_BYTES: u64 = 64 << 10;
 
 /// A table, its cells without blanks at their ends.
 #[derive(Debug)]
@@ -34,8 +36,18 @@ impl Row {
 impl Table {
     /// Reads a table; its first row with content is the header.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, None)
+    }
+
+    /// The header alone, for finding out what a table is: a log of gigabytes
+    /// may lie beside the pictures.
+    pub fn head(path: &Path) -> Result<Self> {
+        Self::parse(path, Some(HEAD_BYTES))
+    }
+
+    fn parse(path: &Path, at_most: Option<u64>) -> Result<Self> {
         let (mut file, length) = open_regular(path)?;
-        if length > MAX_BYTES {
+        if at_most.is_none() && length > MAX_BYTES {
             return Err(Error::malformed(
                 path,
                 format!("{length} bytes, at most {MAX_BYTES} expected of a table"),
@@ -43,9 +55,16 @@ impl Table {
         }
         let mut bytes = Vec::new();
         file.by_ref()
-            .take(length)
+            .take(at_most.map_or(length, |limit| limit.min(length)))
             .read_to_end(&mut bytes)
             .map_err(Error::io("read", path))?;
+        if at_most.is_some() {
+            let first = bytes.iter().position(|b| !b.is_ascii_whitespace());
+            let first = first.unwrap_or(0);
+            if let Some(end) = bytes[first..].iter().position(|b| *b == b'\n') {
+                bytes.truncate(first + end + 1);
+            }
+        }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let text = std::str::from_utf8(bytes).map_err(|e| {
             Error::malformed(path, format!("not UTF-8 text (byte {})", e.valid_up_to()))

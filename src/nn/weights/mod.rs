@@ -108,6 +108,17 @@ fn read_safetensors(bytes: &[u8]) -> Result<Named, String> {
         }
     }
     let file = SafeTensors::deserialize(bytes).map_err(odd)?;
+    let count = file.iter().try_fold(0usize, |sum, (_, view)| {
+        let count = view
+            .shape()
+            .iter()
+            .try_fold(1usize, |n, &side| n.checked_mul(side))?;
+        sum.checked_add(count)
+    });
+    let count = count.unwrap_or(usize::MAX);
+    if count > MAX_ELEMENTS {
+        return Err(too_many_elements(count));
+    }
     let mut weights = BTreeMap::new();
     for (name, view) in file.iter() {
         let data = view.data();

@@ -87,6 +87,11 @@ impl Unpickled {
     }
 }
 
+/// A ResNet-152 needs some ten thousand values.
+const MAX_VALUES: usize = 1 << 21;
+/// Bytes of a module's or a class's name.
+const MAX_NAME: usize = 256;
+
 /// Reads one pickle from the start of `bytes`.
 ///
 /// # Errors
@@ -126,6 +131,15 @@ type Step<T = ()> = Result<T, &'static str>;
 impl<'a> Machine<'a> {
     fn run(&mut self) -> Step {
         loop {
+            let counts = [
+                self.values.len(),
+                self.stack.len(),
+                self.marks.len(),
+                self.memo.len(),
+            ];
+            if counts.iter().any(|count| *count > MAX_VALUES) {
+                return Err("more values than a checkpoint has");
+            }
             match self.byte()? {
                 b'.' => return Ok(()), // STOP
                 op => self.step(op)?,
@@ -178,7 +192,7 @@ impl<'a> Machine<'a> {
             b'c' => {
                 let module = self.line()?;
                 let name = self.line()?;
-                self.push(Value::Global(format!("{module} {name}")))
+                self.global(module.to_owned(), name.to_owned())
             }
             0x93 => self.stack_global(),
             b')' => self.push(Value::Tuple(Vec::new())),
@@ -307,12 +321,21 @@ impl<'a> Machine<'a> {
     fn stack_global(&mut self) -> Step {
         let (name, module) = (self.pop()?, self.pop()?);
         match (&self.values[module], &self.values[name]) {
-            (Value::Text(module), Value::Text(name)) => {
-                let global = format!("{module} {name}");
-                self.push(Value::Global(global))
+            (Value::Text(module), Value::Text(name))
+                if module.len().max(name.len()) <= MAX_NAME =>
+            {
+                let (module, name) = (module.clone(), name.clone());
+                self.global(module, name)
             }
             _ => Err("a global without a name"),
         }
+    }
+
+    fn global(&mut self, module: String, name: String) -> Step {
+        if module.len().max(name.len()) > MAX_NAME {
+            return Err("a name too long");
+        }
+        self.push(Value::Global(format!("{module} {name}")))
     }
 
     fn tuple_of(&mut self, count: usize) -> Step {
