@@ -238,7 +238,12 @@ fn good_quantile(scores: &[f64], is_defect: &[bool], q: f64) -> Result<f64> {
         ));
     }
     good.sort_unstable_by(f64::total_cmp);
-    Ok(quantile(&good, q))
+    let at = quantile(&good, q);
+    // At or above fails: where many good pieces share the quantile's score, the
+    // threshold lies just above it.
+    let failing = good.len() - good.partition_point(|&s| s < at);
+    let meant = ((1.0 - q) * good.len() as f64 - 1e-9).ceil().max(1.0) as usize;
+    Ok(if failing > meant { at.next_up() } else { at })
 }
 
 impl Rule {
@@ -269,6 +274,17 @@ mod tests {
 
     fn rule(fail: Criterion, review: Option<Criterion>) -> Rule {
         RuleOptions { fail, review }.fit(&SCORES, &DEFECT).unwrap()
+    }
+
+    #[test]
+    fn good_pieces_of_one_score_do_not_all_fail_by_their_quantile() {
+        let rule = RuleOptions {
+            fail: Criterion::GoodQuantile(0.9),
+            review: None,
+        };
+        let fitted = rule.fit(&[0.5; 10], &[false; 10]).unwrap();
+        assert_eq!(fitted.decide(0.5).verdict, Verdict::Pass);
+        assert_eq!(fitted.decide(0.51).verdict, Verdict::Fail);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::extract::InputMode;
 use crate::progress::Observer;
 use crate::random::Seed;
 use crate::selection::Selection;
-use crate::settings::{MapFitting, ModelKind, Settings};
+use crate::settings::{ModelKind, Settings};
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub struct Deciders {
 pub fn fit_deciders(
     samples: &[&Sample],
     rows: &Rows,
+    good_repeat: usize,
     mode: InputMode,
     dataset: &Dataset,
     settings: &Settings,
@@ -70,7 +71,19 @@ pub fn fit_deciders(
             return Ok(Deciders {
                 classes,
                 hybrid: None,
-                rule: fit_rule(settings, &rows.scores, &is_defect)?,
+                rule: fit_rule(settings, good_repeat, &rows.scores, &is_defect)?,
+            });
+        }
+    };
+    let folds = settings.fitting.threshold_folds;
+    let (fold, torn) = match fold_of_groups(samples, rows, &labels, folds, seed) {
+        Ok(fold) => fold,
+        Err(few) => {
+            observer.note(&format!("{few}: the anomaly score decides"));
+            return Ok(Deciders {
+                classes,
+                hybrid: None,
+                rule: fit_rule(settings, good_repeat, &rows.scores, &is_defect)?,
             });
         }
     };
@@ -80,15 +93,12 @@ pub fn fit_deciders(
         seed,
         observer,
     };
-    let fold = fold_of_groups(
-        samples,
-        rows,
-        &labels,
-        settings.fitting.threshold_folds,
-        seed,
-    )?;
     let out_of_fold = fitter.out_of_fold(&features, &labels, &fold)?;
-    let rule = fit_rule(settings, &out_of_fold, &is_defect)?;
+    let mut rule = fit_rule(settings, good_repeat, &out_of_fold, &is_defect)?;
+    if torn {
+        rule.basis += "; with so few groups, pieces of one group stood on both sides of its folds";
+        observer.note("too few groups for the threshold's folds: it is optimistic");
+    }
     Ok(Deciders {
         hybrid: Some(fitter.fit(&features, &labels, seed)?),
         rule,
@@ -100,12 +110,13 @@ pub fn fit_deciders(
 ///
 /// Where most good pieces went to the anomaly model, the few that are left
 /// would be outnumbered by the defects, and the best F1 would reject too many
-/// good pieces: each of them counts as many times as it takes.
-pub(super) fn fit_rule(settings: &Settings, scores: &[f64], is_defect: &[bool]) -> Result<Rule> {
-    let repeat = match settings.fitting.maps {
-        MapFitting::HeldOut => (1.0 / settings.fitting.kept_back).round() as usize,
-        MapFitting::CrossFit | MapFitting::Seen => 1,
-    };
+/// good pieces: each of them counts `repeat` times.
+pub(super) fn fit_rule(
+    settings: &Settings,
+    repeat: usize,
+    scores: &[f64],
+    is_defect: &[bool],
+) -> Result<Rule> {
     let mut all_scores = scores.to_vec();
     let mut all_defects = is_defect.to_vec();
     for _ in 1..repeat {
@@ -211,7 +222,8 @@ pub(super) fn labels_of(samples: &[&Sample], rows: &Rows) -> Result<Vec<String>>
         .collect()
 }
 
-/// A fold for every row: groups whole, classes spread alike.
+/// A fold for every row: groups whole, classes spread alike; and whether groups
+/// had to be torn apart for it.
 ///
 /// With so few groups that without one fold good or defective rows would be
 /// missing, rows are dealt out one by one: a threshold on leaky folds beats none.
@@ -225,16 +237,17 @@ fn fold_of_groups(
     labels: &[String],
     folds: usize,
     seed: Seed,
-) -> Result<Vec<usize>> {
+) -> Result<(Vec<usize>, bool)> {
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, &place) in rows.places.iter().enumerate() {
         let sample = samples[place];
         let group = sample.group.as_deref().unwrap_or(sample.id.as_str());
         groups.entry(group).or_default().push(row);
     }
+    let grouped = groups.len() < labels.len();
     let by_group = deal(groups.into_values().collect(), labels, folds, seed);
     if leaves_both(&by_group, labels) {
-        return Ok(by_group);
+        return Ok((by_group, false));
     }
     let by_row = deal(
         (0..labels.len()).map(|row| vec![row]).collect(),
@@ -243,7 +256,7 @@ fn fold_of_groups(
         seed,
     );
     if leaves_both(&by_row, labels) {
-        return Ok(by_row);
+        return Ok((by_row, grouped));
     }
     let good = labels.iter().filter(|l| *l == GOOD).count();
     Err(Error::data(format!(
@@ -317,10 +330,9 @@ mod tests {
         // thrice, 0.8 is better: 2/3 recall, no false reject.
         let scores = [0.1, 0.6, 0.5, 0.8, 0.9];
         let is_defect = [false, false, true, true, true];
-        let mut settings = Settings::default();
-        let held_out = fit_rule(&settings, &scores, &is_defect).unwrap();
-        settings.fitting.maps = MapFitting::Seen;
-        let plain = fit_rule(&settings, &scores, &is_defect).unwrap();
+        let settings = Settings::default();
+        let held_out = fit_rule(&settings, 3, &scores, &is_defect).unwrap();
+        let plain = fit_rule(&settings, 1, &scores, &is_defect).unwrap();
         assert!(plain.fail_at < 0.5, "{}", plain.fail_at);
         assert!(held_out.fail_at > 0.6, "{}", held_out.fail_at);
         assert!(held_out.basis.contains("counted 3 times"));

@@ -43,6 +43,8 @@ pub struct FittedOn<'a> {
     pub samples: &'a [&'a Sample],
     /// Their rows.
     pub rows: &'a Rows,
+    /// How many times each good row counts for a threshold.
+    pub good_repeat: usize,
     /// The rule of the pipeline that is kept.
     pub rule: &'a Rule,
 }
@@ -66,7 +68,7 @@ pub fn held_out(
     let mut pixels = PixelScores::default();
     let gather = Gather {
         colours: None,
-        pixels: Some(&mut pixels),
+        pixels: test.iter().any(|s| s.mask.is_some()).then_some(&mut pixels),
     };
     let rows = rows::draw(
         test,
@@ -77,6 +79,16 @@ pub fn held_out(
         "measuring held-out pieces",
         observer,
     )?;
+    if rows.places.is_empty() {
+        // No measure, but a bundle all the same.
+        return Ok(Evaluation {
+            pieces: 0,
+            defective: 0,
+            arms: BTreeMap::new(),
+            pixels: None,
+            unreadable: rows.unreadable,
+        });
+    }
     let labels = labels_of(test, &rows)?;
     let truth: Vec<usize> = labels
         .iter()
@@ -107,7 +119,13 @@ pub fn held_out(
     let fitted_defect: Vec<bool> = fitted_labels.iter().map(|l| l != GOOD).collect();
     let hybrid = settings.model == ModelKind::Hybrid && fitted_defect.contains(&true);
     let map_threshold = if hybrid {
-        fit_rule(settings, &fitted.rows.scores, &fitted_defect)?.fail_at
+        fit_rule(
+            settings,
+            fitted.good_repeat,
+            &fitted.rows.scores,
+            &fitted_defect,
+        )?
+        .fail_at
     } else {
         fitted.rule.fail_at
     };
@@ -120,6 +138,7 @@ pub fn held_out(
             let deciders = fit_deciders(
                 fitted.samples,
                 fitted.rows,
+                fitted.good_repeat,
                 mode,
                 dataset,
                 settings,
@@ -180,7 +199,10 @@ pub fn bundle(
     let mut pixels = PixelScores::default();
     let gather = Gather {
         colours: None,
-        pixels: Some(&mut pixels),
+        pixels: samples
+            .iter()
+            .any(|s| s.mask.is_some())
+            .then_some(&mut pixels),
     };
     let extractor = pipeline.hybrid.as_ref().map(|h| &h.extractor);
     let rows = rows::draw(

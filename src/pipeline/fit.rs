@@ -89,6 +89,10 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         reader: &reader,
         seed,
     };
+    let parts = match settings.fitting.maps {
+        MapFitting::CrossFit => trainer.parts(&training)?,
+        MapFitting::HeldOut | MapFitting::Seen => Vec::new(),
+    };
     let (draem, losses, mut bad) = trainer.draem(&seen, "draem", observer)?;
     unreadable.append(&mut bad);
 
@@ -120,7 +124,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     let (samples, rows) = if settings.fitting.maps == MapFitting::CrossFit {
         trainer.cross_fit(
             &training,
-            &draem,
+            &parts,
             extractor.as_ref(),
             &mut colours,
             observer,
@@ -142,9 +146,18 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         (samples, rows)
     };
     unreadable.extend(rows.unreadable.iter().cloned());
+    // Kept-back good pieces stand for those that the anomaly model saw.
+    let kept = fitting.good().len();
+    let good_repeat = match settings.fitting.maps {
+        MapFitting::HeldOut if kept > 0 => {
+            (((seen.len() + kept) as f64 / kept as f64).round() as usize).max(1)
+        }
+        _ => 1,
+    };
     let decided = decide::fit_deciders(
         &samples,
         &rows,
+        good_repeat,
         mode,
         plan.dataset,
         settings,
@@ -167,6 +180,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
             evaluate::FittedOn {
                 samples: &samples,
                 rows: &rows,
+                good_repeat,
                 rule: &decided.rule,
             },
             &reader,
@@ -233,8 +247,8 @@ fn maps_sentence(settings: &Settings) -> String {
             100.0 * f.kept_back
         ),
         MapFitting::CrossFit => format!(
-            "classifier and threshold were fitted on maps of good pieces from {} anomaly models, \
-             each of which had not seen them",
+            "classifier and threshold were fitted on maps from {} anomaly models, none of which \
+             had seen the pieces whose maps it drew",
             f.cross_fit_parts
         ),
         MapFitting::Seen => "classifier and threshold were fitted on maps of pieces that the \
@@ -348,30 +362,43 @@ impl Trainer<'_> {
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
     }
 
-    /// Maps of the good pieces from models that have not seen them, and of the
-    /// defective ones from the model that is kept.
+    /// The training pieces in parts for cross-fitting, groups whole.
+    fn parts<'d>(&self, training: &TrainingSet<'d>) -> Result<Vec<TrainingSet<'d>>> {
+        let count = self.plan.settings.fitting.cross_fit_parts;
+        let mut left = training.clone();
+        let mut parts = Vec::with_capacity(count);
+        for part in 0..count - 1 {
+            // The next of the parts that are left, all of about one size.
+            let seed = self.seed.derive("fit.cross", part as u64);
+            let (rest, taken) = left.split(1.0 / (count - part) as f64, seed)?;
+            parts.push(taken);
+            left = rest;
+        }
+        parts.push(left);
+        if parts.iter().any(|p| training.good().without(p).is_empty()) {
+            return Err(
+                Error::data("all good pieces lie in one part of the cross-fitting")
+                    .help("use --set fitting.maps=held-out, or name more groups"),
+            );
+        }
+        Ok(parts)
+    }
+
+    /// Maps of all pieces, each from a model that has not seen its part. Good
+    /// and defective ones alike: were all defects drawn by one model, the
+    /// classifier could learn to know that model.
     fn cross_fit<'d>(
         &self,
         training: &TrainingSet<'d>,
-        kept: &Draem,
+        parts: &[TrainingSet<'d>],
         extractor: Option<&Extractor>,
         colours: &mut Calibration,
         observer: &dyn Observer,
     ) -> Result<Drawn<'d>> {
-        let parts = self.plan.settings.fitting.cross_fit_parts;
-        let mut left = training.good();
         let mut samples: Vec<&Sample> = Vec::new();
         let mut all: Option<Rows> = None;
-        for part in 0..parts {
-            // The next of the parts that are left, all of about one size.
-            let seed = self.seed.derive("fit.cross", part as u64);
-            let (rest, taken) = if part + 1 == parts {
-                (None, left.clone())
-            } else {
-                let (rest, taken) = left.split(1.0 / (parts - part) as f64, seed)?;
-                (Some(rest), taken)
-            };
-            let others = training.good().without(&taken);
+        for (part, taken) in parts.iter().enumerate() {
+            let others = training.good().without(taken);
             let (draem, _, _) = self.draem(&others, &format!("draem-part-{part}"), observer)?;
             let chosen: Vec<&Sample> = taken.samples().collect();
             let rows = rows::draw(
@@ -391,25 +418,8 @@ impl Trainer<'_> {
                 Some(earlier) => earlier.join(rows, samples.len())?,
             });
             samples.extend(chosen);
-            if let Some(rest) = rest {
-                left = rest;
-            }
         }
-        let defective: Vec<&Sample> = training.defective().samples().collect();
-        let rows = rows::draw(
-            &defective,
-            self.reader,
-            kept,
-            extractor,
-            Gather::default(),
-            "drawing maps of defects",
-            observer,
-        )?;
-        let rows = match all {
-            None => rows,
-            Some(earlier) => earlier.join(rows, samples.len())?,
-        };
-        samples.extend(defective);
+        let rows = all.ok_or_else(|| Error::data("there is no piece to cross-fit on"))?;
         Ok((samples, rows))
     }
 }

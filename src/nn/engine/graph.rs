@@ -186,6 +186,7 @@ impl Graph {
                 || matches!(self.nodes[part.0].op, Op::Concat(_))
         };
         assert!(!parts.iter().any(taken));
+        assert!((1..parts.len()).all(|i| !parts[..i].contains(&parts[i])));
         let channels = parts.iter().map(|&p| self.channels_of(p)).sum();
         self.push(Op::Concat(parts.to_vec()), channels)
     }
@@ -205,6 +206,9 @@ impl Graph {
     }
 
     fn push(&mut self, op: Op, channels: usize) -> Id {
+        // A mean is an output, not an image.
+        let is_mean = |x: &Id| matches!(self.nodes[x.0].op, Op::Mean(_));
+        assert!(!op.reads().iter().any(is_mean));
         self.nodes.push(Node { op, channels });
         Id(self.nodes.len() - 1)
     }

@@ -72,6 +72,7 @@ fn with_windows<R>(
 
 /// `y[n, o] = bias[o] + sum over c of w[o, c] * x[n, c]`.
 fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry) -> Vec<f32> {
+    assert!(bias.is_none_or(|b| b.len() == g.filters));
     #[cfg(target_arch = "x86_64")]
     if direct_pays(g) {
         return direct::forward(x, w, bias, g);

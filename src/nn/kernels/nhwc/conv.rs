@@ -36,6 +36,7 @@ struct Block {
 pub(in crate::nn) struct Convolution {
     spec: ConvSpec,
     level: Level,
+    inputs: Vec<Segment>,
     blocks: Vec<Block>,
     weights: Vec<f32>,
     bias: Vec<f32>,
@@ -70,7 +71,8 @@ pub(super) fn checked(arena: &mut [f32], x: &View, y: &View, residual: Option<&V
         y.assert_apart(read);
     }
     if let Some(r) = residual {
-        assert_eq!((r.height, r.width, r.span()), (y.height, y.width, y.span()));
+        assert_eq!((r.height, r.width), (y.height, y.width));
+        assert_eq!(r.segments, y.segments);
     }
     Arena::new(arena)
 }
@@ -88,6 +90,7 @@ impl Convolution {
         let channels: usize = inputs.iter().map(|s| s.channels).sum();
         let taps = spec.kernel * spec.kernel;
         assert_eq!(weights.len(), bias.len() * channels * taps);
+        assert!(Level::available().contains(&level));
         let mut packed = Vec::new();
         let mut blocks = Vec::new();
         for (first, width) in widths(bias.len(), level) {
@@ -112,6 +115,7 @@ impl Convolution {
         Self {
             spec,
             level,
+            inputs: inputs.to_vec(),
             blocks,
             weights: packed,
             bias: padded_bias(bias),
@@ -139,6 +143,7 @@ impl Convolution {
         } = self.spec;
         let outputs = |side: usize| (side + 2 * padding - kernel) / stride + 1;
         assert_eq!((y.height, y.width), (outputs(x.height), outputs(x.width)));
+        assert_eq!(x.segments, self.inputs);
         assert_eq!(y.span(), self.bias.len());
         assert!(x.frame >= padding);
         let arena = checked(arena, x, y, residual);

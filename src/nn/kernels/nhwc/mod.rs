@@ -75,7 +75,9 @@ impl View {
     /// what the unchecked loops rest on.
     fn assert_within(&self, len: usize) {
         assert!(self.height > 0 && self.width > 0);
-        assert!(self.pixel >= self.span());
+        assert!(self.pixel >= self.span() && self.row.is_multiple_of(self.pixel));
+        let in_order = |pair: &[Segment]| pair[0].offset + pair[0].channels <= pair[1].offset;
+        assert!(self.segments.windows(2).all(in_order));
         assert!(self.row >= (self.width + 2 * self.frame) * self.pixel);
         assert!(self.extent().1 < len);
     }

@@ -18,7 +18,7 @@ pub(in crate::nn) fn max_pool(
 ) {
     let outputs = |side: usize| (side + 2 * padding - kernel) / stride + 1;
     assert_eq!((y.height, y.width), (outputs(x.height), outputs(x.width)));
-    assert_eq!(x.span(), y.span());
+    assert_eq!(x.segments, y.segments);
     assert!(padding < kernel);
     let arena = checked(arena, x, y, None);
     // The part of a window that lies in the image.

@@ -10,7 +10,7 @@ use crate::nn::kernels::simd::vectorised;
 /// As for [`super::pool::max_pool`].
 pub(in crate::nn) fn bilinear2x(arena: &mut [f32], x: &View, y: &View, parallel: bool) {
     assert_eq!((y.height, y.width), (2 * x.height, 2 * x.width));
-    assert_eq!(x.span(), y.span());
+    assert_eq!(x.segments, y.segments);
     let arena = checked(arena, x, y, None);
     for_each(y.height, parallel, |row| {
         let (top, down) = place(row, x.height);

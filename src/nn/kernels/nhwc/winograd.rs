@@ -80,6 +80,7 @@ impl Winograd {
     pub fn new(spec: ConvSpec, weights: &[f32], bias: &[f32], level: Level) -> Self {
         let channels = weights.len() / (bias.len() * 9);
         assert_eq!(weights.len(), bias.len() * channels * 9);
+        assert!(Level::available().contains(&level));
         assert!(channels.is_multiple_of(lanes(level)) && bias.len().is_multiple_of(lanes(level)));
         let place = bias.len() * channels;
         let mut transformed = vec![0.0; PLACES * place];
