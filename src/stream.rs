@@ -13,6 +13,7 @@ use crate::progress::Observer;
 use crate::report::heatmap::heatmap_png;
 use crate::report::score_folder::{Look, ScoreFolder};
 use crate::report::scores::ScoreRow;
+use crate::report::thumbs;
 use rayon::prelude::*;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -134,22 +135,15 @@ pub(crate) fn write_batch(
     scale: &ColourScale,
     folder: &mut ScoreFolder,
 ) -> Result<()> {
-    // Compressing pictures is the writer's largest cost: done side by side.
+    // Drawing and compressing pictures is the writer's largest cost: done side by
+    // side. Whether the report needs them is asked before the batch: some may
+    // turn out to be drawn in vain, none is missing.
+    let waiting = &*folder;
     let drawn: Vec<_> = batch
         .into_par_iter()
         .map(|(input, outcome)| {
+            let id = input.id.as_str();
             let outcome = outcome.and_then(|(image, inspection)| {
-                let png = heatmap_png(&image, &inspection.map, scale)?;
-                Ok((image, inspection, png))
-            });
-            (input, outcome)
-        })
-        .collect();
-    for (input, outcome) in drawn {
-        let id = input.id.as_str();
-        match outcome {
-            Err(error) => folder.push(ScoreRow::unreadable(id, &input.path, &error), None)?,
-            Ok((image, inspection, png)) => {
                 let row = ScoreRow::scored(
                     id,
                     &input.path,
@@ -157,10 +151,32 @@ pub(crate) fn write_batch(
                     inspection.prediction.as_ref(),
                     Some(inspection.anomaly_score),
                 );
+                let map = inspection.map;
+                let heatmap = match waiting.saves_heatmaps() {
+                    true => Some(heatmap_png(&image, &map, scale)?),
+                    false => None,
+                };
+                let pictures = match waiting.would_picture(&row) {
+                    true => Some(thumbs::draw(&image, Some(&map), scale)?),
+                    false => None,
+                };
+                Ok((row, image, map, heatmap, pictures))
+            });
+            (input, outcome)
+        })
+        .collect();
+    for (input, outcome) in drawn {
+        match outcome {
+            Err(error) => {
+                let row = ScoreRow::unreadable(input.id.as_str(), &input.path, &error);
+                folder.push(row, None)?;
+            }
+            Ok((row, image, map, heatmap, pictures)) => {
                 let look = Look {
                     image: &image,
-                    map: Some(&inspection.map),
-                    heatmap: Some(png),
+                    map: Some(&map),
+                    heatmap,
+                    pictures,
                 };
                 folder.push(row, Some(look))?;
             }

@@ -45,7 +45,7 @@
 //!             let row = ScoreRow::scored(id, Path::new("in.png"), &decision, None, Some(score));
 //!             // An input that cannot be read:
 //!             // folder.push(ScoreRow::unreadable(id, path, &error), None)?
-//!             folder.push(row, Some(Look { image: &image, map: Some(&map), heatmap: None }))?;
+//!             folder.push(row, Some(Look { image: &image, map: Some(&map), heatmap: None, pictures: None }))?;
 //!         }
 //!         folder.finish()?
 //!     }

@@ -26,7 +26,7 @@ use crate::report::journal::{Journal, JournalHeader, Offset};
 use crate::report::run::{Counts, RunFacts, now};
 use crate::report::scores::{RowOutcome, ScoreRow};
 use crate::report::table::Format;
-use crate::report::thumbs::Thumbs;
+use crate::report::thumbs::{self, Pictures, Thumbs};
 use crate::report::worst::{Rank, Worst};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -79,6 +79,9 @@ pub struct Look<'a> {
     /// [`heatmap_png`](crate::report::heatmap::heatmap_png); otherwise it is
     /// drawn here.
     pub heatmap: Option<Vec<u8>>,
+    /// Its pictures for the report, where a worker has drawn them already with
+    /// [`thumbs::draw`]; otherwise they are drawn here if they are needed.
+    pub pictures: Option<Pictures>,
 }
 
 /// How a run goes on.
@@ -197,6 +200,20 @@ impl ScoreFolder {
         self.journal.rows()
     }
 
+    /// Whether heatmaps are saved.
+    #[must_use]
+    pub fn saves_heatmaps(&self) -> bool {
+        self.options.heatmaps
+    }
+
+    /// Whether the report would show pictures of a row that came now: a row that
+    /// comes later has no better chance.
+    #[must_use]
+    pub fn would_picture(&self, row: &ScoreRow) -> bool {
+        let scored = row.ok();
+        scored.is_some_and(|s| self.pictured.admits(&Rank::new(s, self.journal.rows())))
+    }
+
     /// Writes the row of the next input, and its pictures before it.
     ///
     /// Rows come in the order of the inputs. `row.heatmap` is set here.
@@ -229,8 +246,13 @@ impl ScoreFolder {
         if let (Some(rank), Some(look)) = (&rank, &look)
             && self.pictured.admits(rank)
         {
-            self.thumbs
-                .write(index, look.image, look.map, &self.scale)?;
+            match &look.pictures {
+                Some(pictures) => self.thumbs.write(index, pictures)?,
+                None => {
+                    let drawn = thumbs::draw(look.image, look.map, &self.scale)?;
+                    self.thumbs.write(index, &drawn)?;
+                }
+            }
         }
         let offset = self.journal.push(&row)?;
         // Only now: a row that is lost with the process must not have cost

@@ -58,6 +58,7 @@ fn push(folder: &mut ScoreFolder, i: usize) {
         image: &image,
         map: Some(&map),
         heatmap: None,
+        pictures: None,
     };
     let row = ScoreRow::scored(&id, &path, &decision, None, Some(score));
     folder.push(row, Some(look)).unwrap();

@@ -48,18 +48,11 @@ impl Thumbs {
         &self.folder
     }
 
-    /// Draws and saves the pictures of the `index`-th input.
+    /// Saves the pictures of the `index`-th input.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written.
-    pub fn write(
-        &self,
-        index: u64,
-        image: &Image,
-        map: Option<&AnomalyMap>,
-        scale: &ColourScale,
-    ) -> Result<()> {
-        let pictures = draw(image, map, scale)?;
+    pub fn write(&self, index: u64, pictures: &Pictures) -> Result<()> {
         for (kind, picture) in KINDS.iter().zip(pictures.kinds()) {
             if let Some(bytes) = picture {
                 let path = self.path(index, kind);
