@@ -169,8 +169,9 @@ fn main() -> Result<()> {
             // `cargo bench` starts every benchmark without a request.
             _ => "load, infer, train or memory expected".to_string(),
         };
-        println!("{answer}");
-        std::io::stdout().flush()?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
     }
     Ok(())
 }

@@ -28,6 +28,18 @@ pub struct Deciders {
     pub rule: Rule,
 }
 
+/// The rows that are fitted on.
+#[derive(Clone, Copy)]
+pub struct FittingRows<'a> {
+    /// The samples.
+    pub samples: &'a [&'a Sample],
+    /// Scores and features of those that could be read.
+    pub rows: &'a Rows,
+    /// How many times each good row counts for a threshold: kept-back good
+    /// pieces stand for those that the anomaly model saw.
+    pub good_repeat: usize,
+}
+
 /// Fits selection, classifier and rule on rows that the anomaly model has not seen.
 ///
 /// The rule is fitted on out-of-fold probabilities: for each part of the rows,
@@ -38,15 +50,18 @@ pub struct Deciders {
 /// # Errors
 /// [`Error::Data`] without a row; whatever a step says.
 pub fn fit_deciders(
-    samples: &[&Sample],
-    rows: &Rows,
-    good_repeat: usize,
+    on: FittingRows<'_>,
     mode: InputMode,
     dataset: &Dataset,
     settings: &Settings,
     seed: Seed,
     observer: &dyn Observer,
 ) -> Result<Deciders> {
+    let FittingRows {
+        samples,
+        rows,
+        good_repeat,
+    } = on;
     let classes: Arc<[String]> = dataset.classes.clone().into();
     let labels = labels_of(samples, rows)?;
     let is_defect: Vec<bool> = labels.iter().map(|l| l != GOOD).collect();

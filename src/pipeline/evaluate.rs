@@ -1,7 +1,7 @@
 //! How good a pipeline is on pieces it has not seen.
 
 use super::Pipeline;
-use super::decide::{fit_deciders, fit_rule, labels_of};
+use super::decide::{FittingRows, fit_deciders, fit_rule, labels_of};
 use super::rows::{self, Gather, Rows, Unreadable};
 use crate::data::annotation::GOOD;
 use crate::data::dataset::Dataset;
@@ -39,12 +39,8 @@ pub struct Evaluation {
 
 /// What the deciders were fitted on.
 pub struct FittedOn<'a> {
-    /// The samples.
-    pub samples: &'a [&'a Sample],
-    /// Their rows.
-    pub rows: &'a Rows,
-    /// How many times each good row counts for a threshold.
-    pub good_repeat: usize,
+    /// The rows.
+    pub on: FittingRows<'a>,
     /// The rule of the pipeline that is kept.
     pub rule: &'a Rule,
 }
@@ -52,7 +48,7 @@ pub struct FittedOn<'a> {
 /// Measures the anomaly score and the classifier on every input mode.
 ///
 /// # Errors
-/// [`Error::Stopped`]; whatever a step says.
+/// [`crate::Error::Stopped`]; whatever a step says.
 #[allow(clippy::too_many_arguments)] // the whole of a training run is measured here
 pub fn held_out(
     test: &[&Sample],
@@ -115,14 +111,14 @@ pub fn held_out(
         Report::new(&labelled, &options, seed)
     };
     let mut arms = BTreeMap::new();
-    let fitted_labels = labels_of(fitted.samples, fitted.rows)?;
+    let fitted_labels = labels_of(fitted.on.samples, fitted.on.rows)?;
     let fitted_defect: Vec<bool> = fitted_labels.iter().map(|l| l != GOOD).collect();
     let hybrid = settings.model == ModelKind::Hybrid && fitted_defect.contains(&true);
     let map_threshold = if hybrid {
         fit_rule(
             settings,
-            fitted.good_repeat,
-            &fitted.rows.scores,
+            fitted.on.good_repeat,
+            &fitted.on.rows.scores,
             &fitted_defect,
         )?
         .fail_at
@@ -133,18 +129,9 @@ pub fn held_out(
         "anomaly score".to_string(),
         report(rows.scores.clone(), None, Some(map_threshold))?,
     );
-    if let (true, Some(train), Some(table)) = (hybrid, &fitted.rows.features, &rows.features) {
+    if let (true, Some(train), Some(table)) = (hybrid, &fitted.on.rows.features, &rows.features) {
         for mode in InputMode::ALL {
-            let deciders = fit_deciders(
-                fitted.samples,
-                fitted.rows,
-                fitted.good_repeat,
-                mode,
-                dataset,
-                settings,
-                seed,
-                observer,
-            )?;
+            let deciders = fit_deciders(fitted.on, mode, dataset, settings, seed, observer)?;
             debug_assert_eq!(train.columns(), table.columns());
             let Some((selection, classifier)) = deciders.hybrid else {
                 continue;
@@ -186,7 +173,7 @@ pub struct Measured {
 /// Measures a whole pipeline on labelled pieces.
 ///
 /// # Errors
-/// [`Error::Data`] if no piece can be read; [`Error::Stopped`]; whatever a step
+/// [`crate::Error::Data`] if no piece can be read; [`crate::Error::Stopped`]; whatever a step
 /// says. A class that the pipeline does not know counts as a defect.
 pub fn bundle(
     pipeline: &Pipeline,

@@ -1,7 +1,7 @@
 //! How a pipeline is fitted: the anomaly model on good pieces, everything after
 //! it on maps of pieces that the anomaly model has not seen.
 
-use super::decide;
+use super::decide::{self, FittingRows};
 use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
 use super::{BackboneFile, Hybrid, Pipeline, Training};
@@ -146,7 +146,6 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         (samples, rows)
     };
     unreadable.extend(rows.unreadable.iter().cloned());
-    // Kept-back good pieces stand for those that the anomaly model saw.
     let kept = fitting.good().len();
     let good_repeat = match settings.fitting.maps {
         MapFitting::HeldOut if kept > 0 => {
@@ -154,16 +153,12 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         }
         _ => 1,
     };
-    let decided = decide::fit_deciders(
-        &samples,
-        &rows,
+    let on = FittingRows {
+        samples: &samples,
+        rows: &rows,
         good_repeat,
-        mode,
-        plan.dataset,
-        settings,
-        seed,
-        observer,
-    )?;
+    };
+    let decided = decide::fit_deciders(on, mode, plan.dataset, settings, seed, observer)?;
 
     let test: Vec<&Sample> = plan
         .fold
@@ -178,9 +173,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         let evaluation = evaluate::held_out(
             &test,
             evaluate::FittedOn {
-                samples: &samples,
-                rows: &rows,
-                good_repeat,
+                on,
                 rule: &decided.rule,
             },
             &reader,

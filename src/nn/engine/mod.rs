@@ -2,7 +2,7 @@
 //!
 //! candle's tensors are made for training; to score, a network is turned into
 //! a [`Graph`] with its batch norms folded into the convolutions, then for a
-//! picture size into a [`Plan`](plan::Plan) that fixes where every
+//! picture size into a `Plan` that fixes where every
 //! intermediate image lies and how each convolution is computed. An
 //! [`Engine`] keeps the plans and the memory they run in.
 //!
