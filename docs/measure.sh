@@ -18,7 +18,7 @@ grep -E 'Elapsed|Maximum resident' "$out/demo.time"
 "$goma" evaluate models/eraser "$out/fresh" --bootstrap 1000
 
 # 1,000 good files and 50 broken ones in one run.
-cargo test --release --locked --test suite -- --ignored thousand
+cargo test --release --locked --test suite -- thousand
 
 if [ -n "$tiles" ]; then
   /usr/bin/time -v "$goma" train "$tiles" --preset fast --out "$out/tiles" 2>"$out/tiles.time"

@@ -168,7 +168,6 @@ fn a_damaged_bundle_is_refused() {
 }
 
 #[test]
-#[ignore = "takes minutes; run it with --ignored"]
 fn a_thousand_good_and_fifty_broken_files() {
     let folder = tempfile::tempdir().unwrap();
     goma()

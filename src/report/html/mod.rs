@@ -10,6 +10,7 @@
 pub mod base64;
 pub mod histogram;
 pub mod overview;
+mod wording;
 
 use crate::data::colour::{ColourScale, ramp};
 use crate::data::prediction::Verdict;
@@ -23,6 +24,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use overview::Overview;
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use wording::{duration, minute, percent, percent_encoded, short};
+
+pub use wording::figure;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -508,63 +512,6 @@ fn eraser() -> Markup {
             path d="M10.2 7.6 14 16.1" {}
         }
     }
-}
-
-/// A score to three digits that matter.
-#[must_use]
-pub fn figure(v: f64) -> String {
-    match v.abs() {
-        a if a >= 0.1 || a == 0.0 => format!("{v:.3}"),
-        a if a >= 0.01 => format!("{v:.4}"),
-        a if a >= 0.001 => format!("{v:.5}"),
-        _ => format!("{v:.1e}"),
-    }
-}
-
-fn percent(count: u64, of: u64) -> String {
-    if of == 0 {
-        return "–".into();
-    }
-    let share = 100.0 * count as f64 / of as f64;
-    if share > 0.0 && share < 0.1 {
-        "under 0.1 %".into()
-    } else {
-        format!("{share:.1} %")
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let s = seconds.round() as u64;
-    match s {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        _ => format!("{} h {} min", s / 3600, s / 60 % 60),
-    }
-}
-
-/// `2026-01-31T09:05:00Z` as `2026-01-31 09:05 UTC`; another text as it is.
-fn minute(rfc3339: &str) -> String {
-    match (rfc3339.get(..10), rfc3339.get(11..16)) {
-        (Some(day), Some(time)) => format!("{day} {time} UTC"),
-        _ => rfc3339.to_string(),
-    }
-}
-
-fn short(hash: &str) -> String {
-    hash.chars().take(12).collect()
-}
-
-/// A relative path as a URL.
-fn percent_encoded(path: &str) -> String {
-    let mut url = String::new();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    url
 }
 
 #[cfg(test)]
