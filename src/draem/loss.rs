@@ -37,16 +37,8 @@ pub fn l2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`crate::Error::Tensor`] if the shapes differ.
 pub fn ssim(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let blur = |t: &Tensor| ops::gaussian_window(t, WINDOW, SIGMA);
-    let (mx, my) = (blur(x)?, blur(y)?);
-    let (mxx, myy, mxy) = (mx.sqr()?, my.sqr()?, (&mx * &my)?);
-    let sxx = (blur(&x.sqr()?)? - &mxx)?;
-    let syy = (blur(&y.sqr()?)? - &myy)?;
-    let sxy = (blur(&(x * y)?)? - &mxy)?;
-    let structure = ((sxy * 2.0)? + C2)?;
-    let numerator = (((mxy * 2.0)? + C1)? * structure)?;
-    let denominator = (((mxx + myy)? + C1)? * ((sxx + syy)? + C2)?)?;
-    Ok((1.0 - (numerator / denominator)?.mean_all()?)?)
+    let similarity = ops::ssim(x, y, (WINDOW, SIGMA), [C1, C2])?;
+    Ok((1.0 - similarity.mean_all()?)?)
 }
 
 /// Focal loss (Lin et al. 2017, gamma 2, alpha 1) of class probabilities

@@ -17,6 +17,7 @@ use super::kernels::im2col::Geometry;
 use super::kernels::pool::MaxPool2d;
 use super::kernels::relu::Relu;
 use super::kernels::softmax::SoftmaxChannels;
+use super::kernels::ssim::Ssim;
 use super::kernels::upsample::UpsampleBilinear2x;
 use super::{kernels, ops_generic};
 use crate::error::{Error, Result};
@@ -238,20 +239,46 @@ pub fn upsample_bilinear2x(x: &Tensor) -> Result<Tensor> {
 /// positive.
 pub fn gaussian_window(x: &Tensor, size: usize, sigma: f64) -> Result<Tensor> {
     image_shape("gaussian_window input", x)?;
-    if size.is_multiple_of(2) {
-        return Err(Error::shape("Gaussian window", size, "an odd size"));
-    }
-    if !(sigma > 0.0 && sigma.is_finite()) {
-        return Err(Error::setting(
-            "sigma",
-            format!("{sigma}, must be positive"),
-        ));
-    }
+    expect_gaussian(size, sigma)?;
     let taps = gaussian::taps(size, sigma);
     if !x.device().is_cpu() {
         return ops_generic::gaussian_window(x, &taps);
     }
     Ok(x.contiguous()?.apply_op1(GaussianWindow { taps })?)
+}
+
+/// The structural similarity of two images at every pixel, each channel by
+/// itself: with the means `m` under a Gaussian window as in
+/// [`gaussian_window`], `sxx = m(x x) - mx mx` and so on,
+/// `(2 mx my + c1)(2 sxy + c2) / ((mx mx + my my + c1)(sxx + syy + c2))`.
+/// Shapes: `x`, `y` and the result `[n, c, h, w]`; `constants` are c1 and c2.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes differ; as for [`gaussian_window`].
+///
+/// # References
+/// Z. Wang and others: Image quality assessment, IEEE TIP 13(4), 2004, eq. 13.
+pub fn ssim(
+    x: &Tensor,
+    y: &Tensor,
+    (size, sigma): (usize, f64),
+    constants: [f64; 2],
+) -> Result<Tensor> {
+    image_shape("ssim input", x)?;
+    expect_f32("ssim input", y)?;
+    expect("ssim input", y.dims(), x.dims())?;
+    expect_gaussian(size, sigma)?;
+    let taps = gaussian::taps(size, sigma);
+    if !x.device().is_cpu() {
+        return ops_generic::ssim(x, y, &taps, constants);
+    }
+    let op = Ssim {
+        taps,
+        constants: constants.map(|c| c as f32),
+        x_needs_gradient: x.track_op(),
+        y_needs_gradient: y.track_op(),
+    };
+    Ok(x.contiguous()?.apply_op2(&y.contiguous()?, op)?)
 }
 
 /// Sets each value to 0 with probability `p` and divides the others by
@@ -322,6 +349,20 @@ fn expect_f32(what: &str, x: &Tensor) -> Result<()> {
             DType::F32,
         ))
     }
+}
+
+/// A Gaussian window must have a middle and a width.
+fn expect_gaussian(size: usize, sigma: f64) -> Result<()> {
+    if size.is_multiple_of(2) {
+        return Err(Error::shape("Gaussian window", size, "an odd size"));
+    }
+    if !(sigma > 0.0 && sigma.is_finite()) {
+        return Err(Error::setting(
+            "sigma",
+            format!("{sigma}, must be positive"),
+        ));
+    }
+    Ok(())
 }
 
 fn expect_vector(what: &str, x: &Tensor, len: usize) -> Result<()> {

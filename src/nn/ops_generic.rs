@@ -172,6 +172,18 @@ pub(super) fn upsample_bilinear2x(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The row pass and the column pass as products with banded matrices.
+pub(super) fn ssim(x: &Tensor, y: &Tensor, taps: &[f32], [c1, c2]: [f64; 2]) -> Result<Tensor> {
+    let blur = |t: &Tensor| gaussian_window(t, taps);
+    let (mx, my) = (blur(x)?, blur(y)?);
+    let (mxx, myy, mxy) = (mx.sqr()?, my.sqr()?, (&mx * &my)?);
+    let sxx = (blur(&x.sqr()?)? - &mxx)?;
+    let syy = (blur(&y.sqr()?)? - &myy)?;
+    let sxy = (blur(&(x * y)?)? - &mxy)?;
+    let numerator = (((mxy * 2.0)? + c1)? * ((sxy * 2.0)? + c2)?)?;
+    let denominator = (((mxx + myy)? + c1)? * ((sxx + syy)? + c2)?)?;
+    Ok((numerator / denominator)?)
+}
+
 pub(super) fn gaussian_window(x: &Tensor, taps: &[f32]) -> Result<Tensor> {
     let weights = |size: usize| -> Result<Tensor> {
         let reach = taps.len() / 2;

@@ -117,18 +117,20 @@ impl Shared {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Scratch space of at least `len` values, kept between calls by each thread;
 /// it holds whatever was left there. Calls may nest: an inner one gets
-/// space of its own.
+/// space of its own, which is kept, too.
 pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut space = SCRATCH.take();
+    let mut space = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     if space.len() < len {
+        // Nothing of the old values is needed: no copy.
+        space.clear();
         space.resize(len, 0.0);
     }
     let result = f(&mut space[..len]);
-    SCRATCH.set(space);
+    SCRATCH.with_borrow_mut(|kept| kept.push(space));
     result
 }

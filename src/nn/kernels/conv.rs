@@ -1,11 +1,16 @@
-//! Convolution: windows written out strip by strip (im2col), then a matrix
-//! product, so that a strip stays in the cache between the two.
+//! Convolution, by the way that is fastest for its sizes: channels last and by
+//! Winograd's tiles where there are many channels, summed directly where there
+//! are few; else the windows are written out strip by strip (im2col) for a
+//! matrix product, so that a strip stays in the cache between the two.
 
 use super::buffer::{Shared, filled, output, read, tensor_like, values, with_scratch};
+use super::channels_last;
 use super::grouped;
 use super::im2col::{Geometry, col2im, im2col};
 use super::matrix::{Matrix, multiply};
+use super::nhwc::winograd;
 use super::partial_sums::{Strip, partial_sums};
+use super::simd::level;
 #[cfg(target_arch = "x86_64")]
 use super::{direct, direct_weights};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
@@ -70,9 +75,30 @@ fn with_windows<R>(
     })
 }
 
+/// How the outputs of a convolution are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// The way may depend on the size of the batch.
+    Training,
+    /// It may not: another way rounds differently, and an image must give the
+    /// same bytes alone and in a batch.
+    Inference,
+}
+
 /// `y[n, o] = bias[o] + sum over c of w[o, c] * x[n, c]`.
-fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry) -> Vec<f32> {
+fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry, purpose: Use) -> Vec<f32> {
     assert!(bias.is_none_or(|b| b.len() == g.filters));
+    let decisive = match purpose {
+        Use::Training => *g,
+        Use::Inference => Geometry { batch: 1, ..*g },
+    };
+    if channels_last::pays(&decisive, level()) {
+        let way = channels_last::Way::new(&decisive, level());
+        return channels_last::forward(x, w, bias, g, way, level());
+    }
+    if purpose == Use::Training && bias.is_none() && is_grouped(g) {
+        return grouped::forward(x, w, g);
+    }
     #[cfg(target_arch = "x86_64")]
     if direct_pays(g) {
         return direct::forward(x, w, bias, g);
@@ -106,6 +132,9 @@ fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry) -> Vec<f32>
 
 /// The gradient of the weights, `[filters, window]`.
 fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    if winograd::weights::pays(g, level()) {
+        return winograd::weights::gradient(x, dy, g, level());
+    }
     #[cfg(target_arch = "x86_64")]
     if direct_pays(g) {
         return direct_weights::weight_gradient(x, dy, g);
@@ -142,11 +171,7 @@ fn input_gradient(w: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
             padding: g.kernel - 1 - g.padding,
             ..*g
         };
-        return if is_grouped(&g) {
-            grouped::forward(dy, &turned, &g)
-        } else {
-            forward(dy, &turned, None, &g)
-        };
+        return forward(dy, &turned, None, &g, Use::Training);
     }
     if grouped::pays(g) {
         return grouped::strided_input_gradient(w, dy, g);
@@ -158,13 +183,15 @@ fn input_gradient(w: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
 /// kernel turned by half a turn.
 fn turned(w: &[f32], g: &Geometry) -> Vec<f32> {
     let taps = g.kernel * g.kernel;
-    let mut turned = Vec::with_capacity(w.len());
-    for channel in 0..g.channels {
-        for filter in 0..g.filters {
-            let kernel = &w[(filter * g.channels + channel) * taps..][..taps];
-            turned.extend(kernel.iter().rev());
+    let mut turned = vec![0.0; w.len()];
+    let channels = turned.par_chunks_mut(g.filters * taps).enumerate();
+    channels.for_each(|(channel, kernels)| {
+        for (filter, kernel) in kernels.chunks_exact_mut(taps).enumerate() {
+            let straight = &w[(filter * g.channels + channel) * taps..][..taps];
+            kernel.copy_from_slice(straight);
+            kernel.reverse();
         }
-    }
+    });
     turned
 }
 
@@ -251,6 +278,14 @@ impl Conv2d {
         })?
     }
 
+    fn purpose(&self) -> Use {
+        if self.weight_needs_gradient {
+            Use::Training
+        } else {
+            Use::Inference
+        }
+    }
+
     fn out_shape(&self) -> (usize, usize, usize, usize) {
         let g = &self.geometry;
         (g.batch, g.filters, g.out_height(), g.out_width())
@@ -270,11 +305,7 @@ impl CustomOp2 for Conv2d {
         w_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
-        let y = if self.weight_needs_gradient && is_grouped(&self.geometry) {
-            grouped::forward(x, w, &self.geometry)
-        } else {
-            forward(x, w, None, &self.geometry)
-        };
+        let y = forward(x, w, None, &self.geometry, self.purpose());
         output(y, self.out_shape())
     }
 
@@ -305,7 +336,8 @@ impl CustomOp3 for Conv2d {
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
         let bias = values(bias, bias_layout)?;
-        output(forward(x, w, Some(bias), &self.geometry), self.out_shape())
+        let y = forward(x, w, Some(bias), &self.geometry, self.purpose());
+        output(y, self.out_shape())
     }
 
     fn bwd(

@@ -37,7 +37,12 @@ vectorised! {
 }
 
 /// One plane. Rows are kept padded to whole blocks, with zeros around them.
-fn blur(x: &[f32], y: &mut [MaybeUninit<f32>], (height, width): (usize, usize), taps: &[f32]) {
+pub(super) fn blur(
+    x: &[f32],
+    y: &mut [MaybeUninit<f32>],
+    (height, width): (usize, usize),
+    taps: &[f32],
+) {
     let reach = taps.len() / 2;
     let stride = width.next_multiple_of(LANES);
     let rows = height + 2 * reach;

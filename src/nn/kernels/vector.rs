@@ -1,6 +1,8 @@
 //! Vectors of 16 (AVX-512) or 8 (AVX2, portable) `f32`, for the convolution
 //! kernels: the compiler does not fuse multiplication and addition by itself.
 
+use super::simd::Level;
+
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -191,5 +193,41 @@ impl Vector for Avx2 {
         unsafe { self.store(lanes.as_mut_ptr()) };
         let halves = |i: usize| lanes[i] + lanes[i + 4];
         (halves(0) + halves(2)) + (halves(1) + halves(3))
+    }
+}
+
+/// Work that is the same on every vector: written once, compiled for each
+/// instruction set by [`run`].
+pub(super) trait VectorWork {
+    /// # Safety
+    /// The machine has the vector's instructions; the work's addresses are
+    /// good for what it does.
+    unsafe fn run<V: Vector>(&self);
+}
+
+/// Does `work` with the vectors of `level`.
+///
+/// # Safety
+/// The machine has the level; the work's addresses are good for what it does.
+pub(super) unsafe fn run(level: Level, work: &impl VectorWork) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    unsafe fn avx512(work: &impl VectorWork) {
+        // SAFETY: the caller's promise.
+        unsafe { work.run::<Avx512>() }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2(work: &impl VectorWork) {
+        // SAFETY: the caller's promise.
+        unsafe { work.run::<Avx2>() }
+    }
+    // SAFETY (all calls): the caller's promise.
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512(work) },
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2(work) },
+        _ => unsafe { work.run::<Portable>() },
     }
 }

@@ -78,13 +78,14 @@ fn assert_agree(
 }
 
 /// Sizes that are odd, not square, and smaller than a vector or a strip.
-const SIZES: [(usize, usize, usize, usize); 6] = [
+const SIZES: [(usize, usize, usize, usize); 7] = [
     (1, 1, 5, 4),
     (2, 3, 13, 12),
     (3, 2, 31, 17),
     (1, 9, 8, 40),
     (2, 16, 33, 70),
-    (2, 70, 9, 11), // windows too large for the direct kernels
+    (3, 32, 18, 29), // Winograd's tiles
+    (2, 70, 9, 11),  // windows too large for the direct kernels
 ];
 
 #[test]
@@ -92,6 +93,7 @@ fn convolutions_of_every_geometry_agree_with_the_composition() {
     for size in SIZES {
         for (filters, kernel, stride, padding) in [
             (4, 3, 1, 1),
+            (32, 3, 1, 1),
             (1, 3, 1, 0),
             (17, 1, 1, 0),
             (5, 1, 2, 0),
@@ -189,6 +191,17 @@ fn the_other_operations_agree_with_their_compositions() {
             &x,
             |t| gaussian_window(&t[0], 11, 1.5),
             |t| ops_generic::gaussian_window(&t[0], &gaussian::taps(11, 1.5)),
+        );
+        // As of pictures: variances far above the constants' and rounding.
+        let pair = [
+            (random(size, "x") + 1.5).unwrap(),
+            (random(size, "y") + 1.5).unwrap(),
+        ];
+        assert_agree(
+            &what,
+            &pair,
+            |t| ssim(&t[0], &t[1], (11, 1.5), [1e-4, 9e-4]),
+            |t| ops_generic::ssim(&t[0], &t[1], &gaussian::taps(11, 1.5), [1e-4, 9e-4]),
         );
         let x = [(&x[0] * 20.0).unwrap()];
         assert_agree(
@@ -421,9 +434,9 @@ fn the_number_of_threads_changes_no_byte() {
             };
             let inputs = [
                 random((5, 16, 61, 50), "x"),
-                random((12, 16, 3, 3), "w"),
-                random(12, "b"),
-                random((20, 12, 3, 3), "w2"),
+                random((32, 16, 3, 3), "w"),
+                random(32, "b"),
+                random((20, 32, 3, 3), "w2"),
             ];
             for tensor in with_gradients(&inputs, &network) {
                 bits.extend(numbers(&tensor).iter().map(|v| v.to_bits()));
@@ -445,9 +458,16 @@ fn the_number_of_threads_changes_no_byte() {
 
 #[test]
 fn an_image_gives_the_same_bytes_alone_and_in_a_batch() {
-    for (channels, kernel, stride) in [(8, 3, 1), (70, 3, 1), (70, 1, 1), (6, 7, 2), (70, 3, 2)] {
+    for (channels, filters, kernel, stride) in [
+        (8, 9, 3, 1),
+        (70, 9, 3, 1),
+        (64, 32, 3, 1), // small images are taken together in training
+        (70, 9, 1, 1),
+        (6, 9, 7, 2),
+        (70, 9, 3, 2),
+    ] {
         let x = random((5, channels, 20, 23), "x");
-        let w = random((9, channels, kernel, kernel), "w");
+        let w = random((filters, channels, kernel, kernel), "w");
         let convolve = |x: &Tensor| conv2d(x, &w, None, stride, kernel / 2).unwrap();
         let together = convolve(&x);
         for i in 0..5 {

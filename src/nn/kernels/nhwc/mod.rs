@@ -107,13 +107,11 @@ impl View {
 #[derive(Clone, Copy)]
 struct Arena {
     values: Shared,
-    len: usize,
 }
 
 impl Arena {
     fn new(values: &mut [f32]) -> Self {
         Self {
-            len: values.len(),
             values: Shared::over(values),
         }
     }

@@ -1,0 +1,318 @@
+//! 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): 36 products for 16
+//! outputs in place of 144.
+//!
+//! Input tiles of 6 x 6 pixels are transformed, `V = B^T d B`; for each of the
+//! 36 places, a matrix product over the channels, `M = U V`; back to 4 x 4
+//! outputs, `Y = A^T M A`. The weights are transformed once, `U = G g G^T`.
+//!
+//! A. Lavin, S. Gray: *Fast algorithms for convolutional neural networks*,
+//! CVPR 2016, section 4.3 (interpolation points 0, +-1, +-2, infinity). The
+//! rounding error is some ten times the direct sum's, 1e-6 of the values.
+
+use super::conv::{ConvSpec, checked, padded_bias, widths};
+use super::tile::{End, Taps, Width, compute, lanes};
+use super::{Arena, Segment, View, for_each};
+use crate::nn::kernels::buffer::{Shared, with_scratch};
+use crate::nn::kernels::simd::Level;
+use crate::nn::kernels::vector;
+use rayon::prelude::*;
+use transforms::{Input, Kernels, Output, Places, TOGETHER, Tile};
+
+mod transforms;
+pub(in crate::nn::kernels) mod weights;
+
+/// Outputs a side of a tile.
+pub(in crate::nn::kernels) const OUT: usize = 4;
+/// Inputs a side of a tile.
+const IN: usize = 6;
+/// Places of a transformed tile.
+const PLACES: usize = IN * IN;
+
+/// Values left free between places, so that the 36 of a tile do not compete for
+/// the same lines of a cache.
+const APART: usize = 16;
+
+/// Tiles along a side of `outputs`.
+pub(in crate::nn::kernels) fn tiles(outputs: usize) -> usize {
+    outputs.div_ceil(OUT)
+}
+
+/// Fewer transformed weights are not worth several threads.
+const PARALLEL: usize = 64 * 1024;
+
+/// `U = G g G^T` of the kernels from `channel` to [`TOGETHER`] filters.
+fn transformed_kernels(
+    weights: &[f32],
+    channels: usize,
+    first: usize,
+    channel: usize,
+) -> [[f32; TOGETHER]; PLACES] {
+    let mut kernels: Kernels = [[0.0; TOGETHER]; 9];
+    for i in 0..TOGETHER {
+        let kernel = (first + i) * channels + channel;
+        for (tap, value) in weights[kernel * 9..][..9].iter().enumerate() {
+            kernels[tap][i] = f64::from(*value);
+        }
+    }
+    transforms::kernels(&kernels)
+}
+
+/// A convolution with transformed weights.
+#[derive(Debug, Clone)]
+pub(in crate::nn) struct Winograd {
+    relu: bool,
+    level: Level,
+    channels: usize,
+    /// First output channel, width, start of the weights of place 0.
+    blocks: Vec<(usize, Width, usize)>,
+    /// `[36, blocks, channels, width]`.
+    weights: Vec<f32>,
+    /// Values from one place's weights to the next one's.
+    place: usize,
+    bias: Vec<f32>,
+}
+
+impl Winograd {
+    /// Whether it can be done: by whole vectors alone.
+    pub fn applies(spec: ConvSpec, inputs: &[Segment], filters: usize, level: Level) -> bool {
+        let lanes = lanes(level);
+        let whole = inputs.iter().all(|s| s.channels.is_multiple_of(lanes));
+        (spec.kernel, spec.stride, spec.padding) == (3, 1, 1)
+            && whole
+            && filters.is_multiple_of(lanes)
+    }
+
+    /// Whether it [`Winograd::applies`], and is faster than the direct sum, for
+    /// one image of `height` rows.
+    pub fn pays(
+        spec: ConvSpec,
+        inputs: &[Segment],
+        filters: usize,
+        (height, width): (usize, usize),
+        level: Level,
+    ) -> bool {
+        let lanes = lanes(level);
+        let channels: usize = inputs.iter().map(|s| s.channels).sum();
+        Self::applies(spec, inputs, filters, level)
+            && channels >= 2 * lanes
+            && filters >= 2 * lanes
+            && height >= 16
+            && width >= 16
+            // Transformed weights that leave the cache cost more than is won.
+            && channels * filters <= 256 * 256
+    }
+
+    /// As for [`super::conv::Convolution::new`], where [`Winograd::pays`].
+    pub fn new(spec: ConvSpec, weights: &[f32], bias: &[f32], level: Level) -> Self {
+        let channels = weights.len() / (bias.len() * 9);
+        assert_eq!(weights.len(), bias.len() * channels * 9);
+        assert!(Level::available().contains(&level));
+        assert!(channels.is_multiple_of(lanes(level)) && bias.len().is_multiple_of(lanes(level)));
+        let (place, blocks) = (bias.len() * channels, widths(bias.len(), level));
+        let blocks: Vec<_> = blocks
+            .into_iter()
+            .map(|(first, width)| (first, width, first * channels))
+            .collect();
+        let mut transformed = vec![0.0; PLACES * place];
+        let shared = Shared::over(&mut transformed);
+        let work = |&(first, width, start): &(usize, Width, usize)| {
+            let filters = width.channels(level);
+            for begin in (0..channels).step_by(TOGETHER) {
+                let some = begin..channels.min(begin + TOGETHER);
+                let run = some.len() * filters;
+                // Put together here: the places lie so far apart that lines of
+                // the cache written piecemeal would be fetched again and again.
+                with_scratch(PLACES * run, |scratch| {
+                    for (c, channel) in some.enumerate() {
+                        for group in (0..filters).step_by(TOGETHER) {
+                            let u = transformed_kernels(weights, channels, first + group, channel);
+                            for (p, values) in u.iter().enumerate() {
+                                let at = p * run + c * filters + group;
+                                scratch[at..][..TOGETHER].copy_from_slice(values);
+                            }
+                        }
+                    }
+                    for (p, values) in scratch.chunks_exact(run).enumerate() {
+                        let at = p * place + start + begin * filters;
+                        // SAFETY: each block of filters has places of its own.
+                        let to = unsafe { shared.slice(at, run) };
+                        to.write_copy_of_slice(values);
+                    }
+                });
+            }
+        };
+        if PLACES * place >= PARALLEL {
+            blocks.par_iter().for_each(work);
+        } else {
+            blocks.iter().for_each(work);
+        }
+        Self {
+            relu: spec.relu,
+            level,
+            channels,
+            blocks,
+            weights: transformed,
+            place,
+            bias: padded_bias(bias),
+        }
+    }
+
+    /// Tiles that are transformed together: some whole tiles of pixels of the
+    /// matrix product, within a share of the L2 cache.
+    fn tiles_together(&self, tiles: usize, parallel: bool) -> usize {
+        let pixels = 2 * Width::Two.pixels(self.level).max(6);
+        let cached = (96 * 1024) / (self.channels.max(self.bias.len()) * pixels * size_of::<f32>());
+        let tasks = if parallel { 2 } else { 1 };
+        (pixels * cached.clamp(1, 4)).min(pixels.max(tiles.div_ceil(tasks)))
+    }
+
+    /// As for [`super::conv::Convolution::run`].
+    ///
+    /// # Panics
+    /// As there.
+    pub fn run(
+        &self,
+        arena: &mut [f32],
+        x: &View,
+        y: &View,
+        residual: Option<&View>,
+        parallel: bool,
+    ) {
+        self.run_all(arena, &[(x, y)], residual, parallel);
+    }
+
+    /// As [`Winograd::run`], from several images to as many, to each of which
+    /// `residual` is added.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn run_all(
+        &self,
+        arena: &mut [f32],
+        images: &[(&View, &View)],
+        residual: Option<&View>,
+        parallel: bool,
+    ) {
+        let mut tiles = Vec::new();
+        for (image, &(x, y)) in images.iter().enumerate() {
+            assert_eq!((y.height, y.width), (x.height, x.width));
+            assert_eq!((x.span(), y.span()), (self.channels, self.bias.len()));
+            assert!(x.frame >= 1);
+            for (other, _) in images {
+                checked(arena, other, y, residual);
+            }
+            for top in (0..y.height).step_by(OUT) {
+                tiles.extend((0..y.width).step_by(OUT).map(|left| (image, top, left)));
+            }
+        }
+        let arena = Arena::new(arena);
+        let together = self.tiles_together(tiles.len(), parallel);
+        let (channels, filters) = (self.channels, self.bias.len());
+        for_each(tiles.len().div_ceil(together), parallel, |task| {
+            let first = task * together;
+            let tiles = &tiles[first..tiles.len().min(first + together)];
+            let (v_place, m_place) = (together * channels + APART, together * filters + APART);
+            with_scratch(PLACES * (v_place + m_place), |scratch| {
+                let (v, m) = scratch.split_at_mut(PLACES * v_place);
+                for (i, &(image, top, left)) in tiles.iter().enumerate() {
+                    let x = images[image].0;
+                    let v = &mut v[i * channels..];
+                    assert!(v.len() >= (PLACES - 1) * v_place + channels);
+                    // SAFETY: the machine has the level; the view lies within
+                    // the arena with a frame of 1, and `v` has a tile's
+                    // channels at each of the places (asserted).
+                    unsafe {
+                        let first = x.at(top, left) - x.row - x.pixel;
+                        let from = Tile {
+                            first: arena.values.at(first, channels).cast_const(),
+                            row: x.row,
+                            pixel: x.pixel,
+                            rows: x.height + 2 - top,
+                            columns: x.width + 2 - left,
+                            channels,
+                        };
+                        let to = Places {
+                            first: v.as_mut_ptr(),
+                            place: v_place,
+                            vector: lanes(self.level),
+                        };
+                        vector::run(self.level, &Input { from, to });
+                    }
+                }
+                self.multiply((v, v_place), (m, m_place), tiles.len());
+                for (i, &(image, top, left)) in tiles.iter().enumerate() {
+                    let y = images[image].1;
+                    let m = &m[i * filters..];
+                    assert!(m.len() >= (PLACES - 1) * m_place + filters);
+                    // SAFETY: as above; a tile alone writes its outputs.
+                    unsafe {
+                        let output = Output {
+                            m: m.as_ptr(),
+                            place: m_place,
+                            y: arena.values.at(y.at(top, left), filters),
+                            row: y.row,
+                            pixel: y.pixel,
+                            residual: residual.map(|r| {
+                                let first = arena.values.at(r.at(top, left), filters);
+                                (first.cast_const(), r.row, r.pixel)
+                            }),
+                            rows: y.height - top,
+                            columns: y.width - left,
+                            bias: &self.bias,
+                            relu: self.relu,
+                        };
+                        vector::run(self.level, &output);
+                    }
+                }
+            });
+        });
+    }
+
+    /// The matrix products of all places: `v` is `[36, tiles, channels]`, `m`
+    /// `[36, tiles, filters]`, from place to place as many values as stated.
+    fn multiply(
+        &self,
+        (v, v_place): (&[f32], usize),
+        (m, m_place): (&mut [f32], usize),
+        tiles: usize,
+    ) {
+        let (channels, filters) = (self.channels, self.bias.len());
+        assert!(tiles * channels <= v_place && PLACES * v_place <= v.len());
+        assert!(tiles * filters <= m_place && PLACES * m_place <= m.len());
+        let segment = [Segment {
+            offset: 0,
+            channels,
+        }];
+        let taps = Taps {
+            kernel: 1,
+            row: 0,
+            pixel: 0,
+            step: channels,
+            segments: &segment,
+        };
+        for place in 0..PLACES {
+            for &(filter, width, weights) in &self.blocks {
+                let pixels = width.pixels(self.level);
+                for tile in (0..tiles).step_by(pixels) {
+                    let from = place * v_place + tile * channels;
+                    let to = place * m_place + tile * filters + filter;
+                    let end = End {
+                        bias: None,
+                        y: m[to..].as_mut_ptr(),
+                        y_pixel: filters,
+                        residual: None,
+                        relu: false,
+                    };
+                    let weights = self.weights[place * self.place + weights..].as_ptr();
+                    // SAFETY: `pixels` tiles of inputs and outputs lie within
+                    // `v` and `m`, whose sizes are asserted above.
+                    unsafe {
+                        let kind = (self.level, width);
+                        let pixels = pixels.min(tiles - tile);
+                        compute(kind, pixels, &taps, v[from..].as_ptr(), weights, &end);
+                    }
+                }
+            }
+        }
+    }
+}
