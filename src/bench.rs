@@ -8,7 +8,7 @@ use crate::data::inputs::Input;
 use crate::data::reader::ImageReader;
 use crate::data::sample::SampleId;
 use crate::error::{Error, Result};
-use crate::extract::map_statistics;
+use crate::extract::{InputMode, map_statistics};
 use crate::nn::engine;
 use crate::pipeline::Pipeline;
 use crate::progress::Observer;
@@ -31,18 +31,21 @@ pub struct Stages {
     pub decide: f64,
     /// Heatmaps, thumbnails, rows.
     pub write: f64,
+    /// The scores table and the report, at the end.
+    pub report: f64,
 }
 
 impl Stages {
     /// Names and times, in the order of work.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, f64); 5] {
+    pub fn named(&self) -> [(&'static str, f64); 6] {
         [
             ("read", self.read),
             ("preprocess", self.preprocess),
             ("networks", self.networks),
             ("decide", self.decide),
             ("write", self.write),
+            ("report", self.report),
         ]
     }
 
@@ -64,7 +67,7 @@ pub struct Benchmark {
     pub stages: Stages,
     /// Pieces a second, all stages overlapping, median over the rounds.
     pub pieces_per_second: f64,
-    /// Multiplications with addition of all networks for one piece.
+    /// Multiplications with addition of all networks that run for one piece.
     pub multiply_adds: Option<u64>,
     /// What the networks reach, in GFLOP/s (a multiplication with addition is
     /// two; Winograd's savings count as done).
@@ -99,7 +102,7 @@ pub fn measure(
             observer.end();
             return Err(Error::Stopped);
         }
-        stages.push(round(pipeline, entries, reader, &mut folder()?)?);
+        stages.push(round(pipeline, entries, reader, folder()?)?);
         let mut output = folder()?;
         let begun = Instant::now();
         stream::score(
@@ -109,6 +112,7 @@ pub fn measure(
             &mut output,
             &crate::progress::Silent,
         )?;
+        output.finish()?;
         rates.push(entries.len() as f64 / begun.elapsed().as_secs_f64());
         observer.advance(1);
     }
@@ -120,6 +124,7 @@ pub fn measure(
         networks: of(|s| s.networks),
         decide: of(|s| s.decide),
         write: of(|s| s.write),
+        report: of(|s| s.report),
     };
     let multiply_adds = multiply_adds(pipeline)?;
     Ok(Benchmark {
@@ -139,10 +144,10 @@ fn round(
     pipeline: &Pipeline,
     entries: &[Input],
     reader: &ImageReader,
-    folder: &mut ScoreFolder,
+    mut folder: ScoreFolder,
 ) -> Result<Stages> {
     let mut clock = Clock::default();
-    let mut times = [Duration::ZERO; 5];
+    let mut times = [Duration::ZERO; 6];
     for batch in entries.chunks(stream::BATCH) {
         clock.start();
         let read = stream::read_batch(batch, reader);
@@ -157,8 +162,10 @@ fn round(
         let size = pipeline.draem.shape().size;
         let for_map = resized(&images, size)?;
         let for_features = match &pipeline.hybrid {
-            Some(hybrid) => resized(&images, hybrid.extractor.options().size)?,
-            None => Vec::new(),
+            Some(hybrid) if hybrid.needs_images() => {
+                resized(&images, hybrid.extractor.options().size)?
+            }
+            _ => Vec::new(),
         };
         clock.stop(&mut times[1]);
 
@@ -166,7 +173,7 @@ fn round(
         let drawn = pipeline.draem.draw(&for_map)?;
         let maps: Vec<_> = drawn.into_iter().map(|d| d.map).collect();
         let features = match &pipeline.hybrid {
-            Some(hybrid) => Some(hybrid.extractor.table(ids, &for_features, &maps)?),
+            Some(hybrid) => Some(hybrid.features(ids, &for_features, &maps)?),
             None => None,
         };
         clock.stop(&mut times[2]);
@@ -188,10 +195,13 @@ fn round(
         let found = batch
             .iter()
             .zip(images.into_iter().zip(inspections).map(Ok));
-        stream::write_batch(found.collect(), &pipeline.scale, folder)?;
+        stream::write_batch(found.collect(), &pipeline.scale, &mut folder)?;
         clock.stop(&mut times[4]);
     }
-    let [read, preprocess, networks, decide, write] =
+    clock.start();
+    folder.finish()?;
+    clock.stop(&mut times[5]);
+    let [read, preprocess, networks, decide, write, report] =
         times.map(|time| 1e3 * time.as_secs_f64() / entries.len() as f64);
     Ok(Stages {
         read,
@@ -199,6 +209,7 @@ fn round(
         networks,
         decide,
         write,
+        report,
     })
 }
 
@@ -232,7 +243,10 @@ impl Clock {
 fn multiply_adds(pipeline: &Pipeline) -> Result<Option<u64>> {
     let draem = pipeline.draem.multiply_adds()?;
     let features = match &pipeline.hybrid {
-        Some(hybrid) => hybrid.extractor.multiply_adds()?,
+        Some(hybrid) => {
+            let needed = InputMode::of_columns(hybrid.selection.columns());
+            hybrid.extractor.multiply_adds(needed)?
+        }
         None => Some(0),
     };
     Ok(draem.zip(features).map(|(a, b)| a + b))

@@ -119,7 +119,10 @@ pub fn output_folder(path: &Path, existing: Existing, marker: &str) -> Result<Pa
     let occupied = match fs::read_dir(path) {
         Ok(entries) => entries.flatten().any(|e| !is_leftover(&e.file_name())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-        Err(_) if path.is_file() => return Err(Error::Exists { path: path.into() }),
+        Err(_) if path.is_file() => {
+            return Err(Error::Exists { path: path.into() }
+                .help("it is a file; name a folder that is new, or one that goma wrote"));
+        }
         Err(e) => return Err(Error::io("read", path)(e)),
     };
     if occupied {

@@ -6,6 +6,7 @@ mod cli;
 /// Training makes and frees large tensors at every step: the system's allocator
 /// hands their memory back to the kernel each time, which doubles the time of a
 /// convolution's backward pass.
+#[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -20,7 +20,7 @@ use crate::data::sample::SampleId;
 use crate::decision::Rule;
 use crate::draem::Draem;
 use crate::error::Result;
-use crate::extract::Extractor;
+use crate::extract::{Extractor, InputMode};
 use crate::nn::weights::WeightFile;
 use crate::selection::Selection;
 use crate::settings::Settings;
@@ -67,6 +67,29 @@ pub struct Hybrid {
     pub selection: Selection,
     /// What turns them into probabilities.
     pub classifier: Classifier,
+}
+
+impl Hybrid {
+    /// The features that the selection draws on: if it keeps none of the image,
+    /// or none of the map, that pass of the backbone is spared.
+    ///
+    /// # Errors
+    /// As for [`Extractor::table`].
+    pub fn features(
+        &self,
+        ids: Vec<SampleId>,
+        images: &[Image],
+        maps: &[AnomalyMap],
+    ) -> Result<FeatureTable> {
+        let needed = InputMode::of_columns(self.selection.columns());
+        self.extractor.table_of(needed, ids, images, maps)
+    }
+
+    /// Whether [`Hybrid::features`] looks at images, and not at maps alone.
+    #[must_use]
+    pub fn needs_images(&self) -> bool {
+        InputMode::of_columns(self.selection.columns()).has_image()
+    }
 }
 
 /// What a trained pipeline remembers of its training.
@@ -126,6 +149,24 @@ pub struct Inspection {
 }
 
 impl Pipeline {
+    /// Makes ready now what the first [`Pipeline::inspect`] would have to wait for.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::inspect`].
+    pub fn prepare(&self) -> Result<()> {
+        let (draem, features) = rayon::join(
+            || self.draem.prepare(),
+            || match &self.hybrid {
+                Some(hybrid) => {
+                    let needed = InputMode::of_columns(hybrid.selection.columns());
+                    hybrid.extractor.prepare(needed)
+                }
+                None => Ok(()),
+            },
+        );
+        draem.and(features)
+    }
+
     /// Inspects a batch; what is found of a piece does not depend on the others.
     ///
     /// # Errors
@@ -139,7 +180,7 @@ impl Pipeline {
             .collect();
         let features = match &self.hybrid {
             None => None,
-            Some(hybrid) => Some(hybrid.extractor.table(ids.to_vec(), images, &maps)?),
+            Some(hybrid) => Some(hybrid.features(ids.to_vec(), images, &maps)?),
         };
         self.decide(maps, features)
     }

@@ -173,7 +173,11 @@ pub fn open_embedded(parts: &[(&str, &[u8])], device: &Device) -> Result<Bundle>
     )
 }
 
-fn read(fetch: impl Fn(&str) -> Result<Vec<u8>>, origin: &Path, device: &Device) -> Result<Bundle> {
+fn read(
+    fetch: impl Fn(&str) -> Result<Vec<u8>> + Sync,
+    origin: &Path,
+    device: &Device,
+) -> Result<Bundle> {
     let bytes = fetch(MANIFEST)?;
     let malformed = |reason: String| Error::malformed(origin.join(MANIFEST), reason);
     let version: serde_json::Value =
@@ -201,13 +205,15 @@ fn read(fetch: impl Fn(&str) -> Result<Vec<u8>>, origin: &Path, device: &Device)
         }
         Ok(bytes)
     };
-    let weights = candle_core::safetensors::load_buffer(&part(DRAEM)?, device)?;
-    let draem = Draem::new(manifest.draem, weights, device)?;
     if manifest.draem.channels != manifest.pixels.channels.len() {
         return Err(malformed("channels of model and images differ".into()));
     }
-    let hybrid = match manifest.hybrid {
-        None => None,
+    let draem = || {
+        let weights = candle_core::safetensors::load_buffer(&part(DRAEM)?, device)?;
+        Draem::new(manifest.draem, weights, device)
+    };
+    let hybrid = || match manifest.hybrid.clone() {
+        None => Ok(None),
         Some(facts) => {
             let backbone =
                 BackboneFile::new(&facts.backbone, part(BACKBONE)?, &origin.join(BACKBONE))?;
@@ -224,14 +230,16 @@ fn read(fetch: impl Fn(&str) -> Result<Vec<u8>>, origin: &Path, device: &Device)
             {
                 return Err(malformed("classifier and manifest disagree".into()));
             }
-            Some(Hybrid {
+            Ok(Some(Hybrid {
                 backbone,
                 extractor,
                 selection: facts.selection,
                 classifier,
-            })
+            }))
         }
     };
+    let (draem, hybrid) = rayon::join(draem, hybrid);
+    let (draem, hybrid) = (draem?, hybrid?);
     Ok(Bundle {
         hash: sha256(&bytes),
         goma: manifest.goma,

@@ -17,7 +17,7 @@ use crate::report::thumbs;
 use rayon::prelude::*;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Inputs in a batch.
+/// Inputs in a batch, at most.
 pub(crate) const BATCH: usize = 8;
 /// Batches that wait before networks and writer.
 const WAITING: usize = 1;
@@ -51,11 +51,23 @@ pub fn score(
 
 /// Ends when all is read, or when nobody listens any more.
 fn read_all<'a>(entries: &'a [Input], reader: &ImageReader, next: &SyncSender<Read<'a>>) {
-    for batch in entries.chunks(BATCH) {
+    for batch in batches(entries, rayon::current_num_threads()) {
         if next.send(read_batch(batch, reader)).is_err() {
             return;
         }
     }
+}
+
+/// One input for each thread, then some more each time: whoever waits for the
+/// first row waits for few others.
+fn batches<T>(entries: &[T], threads: usize) -> impl Iterator<Item = &[T]> {
+    let (mut rest, mut size) = (entries, 0);
+    std::iter::from_fn(move || {
+        size = (size + threads).min(BATCH);
+        let (batch, others) = rest.split_at(size.min(rest.len()));
+        rest = others;
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// Reads inputs side by side.
@@ -183,4 +195,22 @@ pub(crate) fn write_batch(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_begin_small_and_leave_nothing_out() {
+        let entries: Vec<usize> = (0..31).collect();
+        let sizes: Vec<usize> = batches(&entries, 2).map(<[usize]>::len).collect();
+        assert_eq!(sizes, [2, 4, 6, 8, 8, 3]);
+        assert_eq!(
+            batches(&entries, 64).next().map(<[usize]>::len),
+            Some(BATCH)
+        );
+        assert_eq!(batches(&entries, 3).flatten().count(), 31);
+        assert_eq!(batches(&[0; 0], 2).count(), 0);
+    }
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 /// Measure where the time of scoring goes
 ///
-/// Times every stage (read, preprocess, networks, decide, write), the pieces a
+/// Times every stage (read, preprocess, networks, decide, write, report), the pieces a
 /// second of a whole run, the networks' GFLOP/s beside those of a matrix
 /// product on this machine, and the memory. Without a bundle, the bundled
 /// eraser model on fresh synthetic erasers. Run it while nothing else runs.

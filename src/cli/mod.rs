@@ -2,6 +2,13 @@
 //! only one that writes for people. One file a command; each turns its flags
 //! into settled options once and calls the library.
 
+/// As the standard one, except where it would panic: a reader that closed the
+/// pipe early (`goma ... | head`) has seen enough, and the work is done; what
+/// cannot be written otherwise (a full disk) is an error.
+macro_rules! println {
+    ($($text:tt)*) => { $crate::cli::print_line(format_args!($($text)*)) };
+}
+
 mod bench;
 mod data;
 mod demo;
@@ -17,6 +24,7 @@ mod weights;
 use clap::{Args, Parser, Subcommand};
 use goma::{Error, Result};
 use observer::Terminal;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Tells good pieces from defective ones in photographs.
@@ -70,6 +78,17 @@ pub struct Common {
     /// One setting, as in the settings file; may be given again
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Writes a line of the result; see `println!` above.
+fn print_line(text: std::fmt::Arguments<'_>) {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            print_error(&Error::io("write", "standard output")(e));
+            std::process::exit(1);
+        }
+        _ => {}
+    }
 }
 
 /// How a command ended, short of failing.

@@ -132,8 +132,17 @@ impl Job<'_> {
         let pipeline = &self.bundle.pipeline;
         let mut options = self.reading.options();
         super::data::require_channels(&mut options, &pipeline.format)?;
-        let mut inputs = find_inputs(self.inputs, &options)?;
-        let format = inputs.format(&pipeline.format)?;
+        // Side by side: the first row comes the sooner.
+        let (prepared, inputs) = rayon::join(
+            || pipeline.prepare(),
+            || {
+                let mut inputs = find_inputs(self.inputs, &options)?;
+                let format = inputs.format(&pipeline.format)?;
+                Ok::<_, Error>((inputs, format))
+            },
+        );
+        let (inputs, format) = inputs?;
+        prepared?;
         for note in &inputs.notes {
             terminal.say(&format!("note: {note}"));
         }
@@ -161,6 +170,11 @@ impl Job<'_> {
                 "the rows so far are kept; the same command with --resume goes on in {}",
                 self.out.display()
             )),
+            Error::Io { .. } => error.help(format!(
+                "the rows so far are kept; once {} can be written again, the same command with \
+                 --resume goes on",
+                self.out.display()
+            )),
             other => other,
         })?;
         folder.finish()
@@ -174,8 +188,10 @@ impl Job<'_> {
         };
         let rule = &pipeline.rule;
         // Paths as well: tomorrow's folder may hold the same ids.
+        let here = std::env::current_dir().unwrap_or_default();
         let listed = inputs.entries.iter().map(|entry| {
-            let path = std::path::absolute(&entry.path).unwrap_or_else(|_| entry.path.clone());
+            let path = here.join(&entry.path);
+            let path = std::path::absolute(&path).unwrap_or(path);
             let (id, path) = (entry.id.as_str().as_bytes(), path.into_os_string());
             [id, b"\0", path.as_encoded_bytes()].concat()
         });

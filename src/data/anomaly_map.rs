@@ -1,6 +1,8 @@
 //! `AnomalyMap`: how defective each pixel looks, and the image score.
 
+use crate::data::image::resize_plane;
 use crate::error::{Error, Result};
+use fast_image_resize::Resizer;
 use ndarray::Array2;
 
 /// `[height, width]`, the probability of a defect for each pixel, in `0..=1`.
@@ -41,9 +43,23 @@ impl AnomalyMap {
     /// # Errors
     /// [`Error::Shape`] if a side is zero.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
-        let plane = self.0.clone().insert_axis(ndarray::Axis(0));
-        let image = crate::data::image::Image::new(plane)?.resize(height, width)?;
-        Self::new(image.channel(0).to_owned())
+        let from = self.0.dim();
+        if (height, width) == from {
+            return Ok(self.clone());
+        }
+        if height == 0 || width == 0 {
+            let found = (height, width);
+            return Err(Error::shape("resized anomaly map", found, "at least 1 x 1"));
+        }
+        let mut values = Array2::zeros((height, width));
+        resize_plane(
+            &mut Resizer::new(),
+            self.0.as_slice().expect("kept in standard layout"),
+            from,
+            values.as_slice_mut().expect("freshly made"),
+            (height, width),
+        );
+        Ok(Self(values))
     }
 
     /// The maximum of the map after a square mean filter.

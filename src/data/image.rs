@@ -1,6 +1,9 @@
 //! `Image`: the pixels of one sample, all channels aligned.
 
 use crate::error::{Error, Result};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use ndarray::{Array3, ArrayView2};
 
 /// `[channels, height, width]`, f32 in `0..=1`, in standard (C) layout.
@@ -85,39 +88,37 @@ impl Image {
                 "at least 1 x 1",
             ));
         }
-        let mut out = Array3::zeros((self.channels(), height, width));
-        let plane = self.height() * self.width();
-        for (source, mut target) in self
-            .as_slice()
-            .chunks_exact(plane)
-            .zip(out.outer_iter_mut())
-        {
-            let target = target.as_slice_mut().expect("freshly made");
-            resize_plane(source, self.height(), self.width(), target, height, width);
+        let mut pixels = vec![0.0; self.channels() * height * width];
+        let from = (self.height(), self.width());
+        let planes = self.as_slice().chunks_exact(from.0 * from.1);
+        let mut resizer = Resizer::new();
+        for (source, target) in planes.zip(pixels.chunks_exact_mut(height * width)) {
+            resize_plane(&mut resizer, source, from, target, (height, width));
         }
-        Ok(Self(out))
+        let shape = (self.channels(), height, width);
+        let pixels = Array3::from_shape_vec(shape, pixels).expect("as many as the shape says");
+        Ok(Self(pixels))
     }
 }
 
-/// One plane, bilinear, antialiased.
-fn resize_plane(source: &[f32], h: usize, w: usize, target: &mut [f32], oh: usize, ow: usize) {
-    use fast_image_resize::images::{TypedImage, TypedImageRef};
-    use fast_image_resize::pixels::F32;
-    use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-
-    let source: Vec<F32> = source.iter().map(|&v| F32::new(v)).collect();
-    let mut pixels = vec![F32::new(0.0); target.len()];
-    let view = TypedImageRef::new(w as u32, h as u32, &source).expect("sizes agree");
+/// One plane `[height, width]` at another size, as [`Image::resize`] does it;
+/// sides are at least 1.
+pub(crate) fn resize_plane(
+    resizer: &mut Resizer,
+    source: &[f32],
+    from: (usize, usize),
+    target: &mut [f32],
+    to: (usize, usize),
+) {
+    let (source, target) = (
+        bytemuck::cast_slice::<f32, F32>(source),
+        bytemuck::cast_slice_mut::<f32, F32>(target),
+    );
+    let view = TypedImageRef::new(from.1 as u32, from.0 as u32, source).expect("sizes agree");
     let mut out =
-        TypedImage::from_pixels_slice(ow as u32, oh as u32, &mut pixels).expect("sizes agree");
-    Resizer::new()
-        .resize_typed(
-            &view,
-            &mut out,
-            &ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)),
-        )
+        TypedImage::from_pixels_slice(to.1 as u32, to.0 as u32, target).expect("sizes agree");
+    let bilinear = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    resizer
+        .resize_typed(&view, &mut out, &bilinear)
         .expect("both sides are at least one pixel");
-    for (t, p) in target.iter_mut().zip(&pixels) {
-        *t = p.0;
-    }
 }

@@ -95,6 +95,16 @@ impl Draem {
         self.shape
     }
 
+    /// Lays the networks out for their pictures now, and not at the first of them.
+    ///
+    /// # Errors
+    /// As for [`Engine::run`].
+    pub fn prepare(&self) -> Result<()> {
+        let size = self.shape.size;
+        let of = |engine: &Engine| engine.prepare(size, size);
+        self.engine.as_ref().map_or(Ok(()), of)
+    }
+
     /// The weights as a safetensors file.
     ///
     /// # Errors

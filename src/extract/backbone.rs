@@ -164,6 +164,15 @@ impl Backbone {
         Ok(y.flatten_all()?.to_vec1()?)
     }
 
+    /// Lays the network out for pictures of this size now, and not at the first.
+    ///
+    /// # Errors
+    /// As for [`Engine::prepare`].
+    pub fn prepare(&self, size: usize) -> Result<()> {
+        let of = |engine: &Arc<Engine>| engine.prepare(size, size);
+        self.engine.as_ref().map_or(Ok(()), of)
+    }
+
     /// Multiplications with addition for one picture; `None` off the CPU.
     ///
     /// # Errors

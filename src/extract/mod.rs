@@ -80,6 +80,17 @@ impl InputMode {
         }
     }
 
+    /// The least that has all these columns.
+    #[must_use]
+    pub fn of_columns<T: AsRef<str>>(columns: &[T]) -> Self {
+        let all = |mode: Self| columns.iter().all(|column| mode.takes(column.as_ref()));
+        match (all(Self::Map), all(Self::Image)) {
+            (true, _) => Self::Map,
+            (_, true) => Self::Image,
+            _ => Self::ImageAndMap,
+        }
+    }
+
     /// The columns of `table` that belong to it.
     #[must_use]
     pub fn of(self, table: &FeatureTable) -> FeatureTable {
@@ -197,12 +208,23 @@ impl Extractor {
     /// [`Error::Shape`] if an image has other channels than the backbone, or
     /// there are not as many maps as images.
     pub fn rows(&self, images: &[Image], maps: &[AnomalyMap]) -> Result<Array2<f64>> {
+        self.rows_of(InputMode::ImageAndMap, images, maps)
+    }
+
+    fn rows_of(
+        &self,
+        mode: InputMode,
+        images: &[Image],
+        maps: &[AnomalyMap],
+    ) -> Result<Array2<f64>> {
+        let image = self.image.as_ref().filter(|_| mode.has_image());
+        let map = self.map.as_ref().filter(|_| mode.has_map());
         let mut blocks = Vec::new();
-        if let Some(backbone) = &self.image {
+        if let Some(backbone) = image {
             blocks.push(backbone.features(images, self.options.size)?);
         }
-        if let Some(backbone) = &self.map {
-            if self.image.is_some() && images.len() != maps.len() {
+        if let Some(backbone) = map {
+            if image.is_some() && images.len() != maps.len() {
                 return Err(Error::shape("anomaly maps", maps.len(), images.len()));
             }
             let pictures = maps.iter().map(as_picture).collect::<Result<Vec<_>>>()?;
@@ -219,18 +241,35 @@ impl Extractor {
             .map_err(|e| Error::data(format!("feature blocks do not fit together: {e}")))
     }
 
-    /// Multiplications with addition of all passes for one piece; `None` off
-    /// the CPU.
+    /// Multiplications with addition of all passes of `mode` for one piece;
+    /// `None` off the CPU.
     ///
     /// # Errors
     /// As for [`Backbone::multiply_adds`].
-    pub fn multiply_adds(&self) -> Result<Option<u64>> {
+    pub fn multiply_adds(&self, mode: InputMode) -> Result<Option<u64>> {
         let mut total = Some(0);
-        for backbone in [&self.image, &self.map].into_iter().flatten() {
+        for backbone in self.backbones(mode) {
             let pass = backbone.multiply_adds(self.options.size)?;
             total = total.zip(pass).map(|(a, b)| a + b);
         }
         Ok(total)
+    }
+
+    /// Lays the networks of `mode` out for their pictures now, and not at the
+    /// first of them.
+    ///
+    /// # Errors
+    /// As for [`Backbone::prepare`].
+    pub fn prepare(&self, mode: InputMode) -> Result<()> {
+        let backbones: Vec<&Backbone> = self.backbones(mode).collect();
+        let prepare = |backbone: &&Backbone| backbone.prepare(self.options.size);
+        backbones.par_iter().try_for_each(prepare)
+    }
+
+    fn backbones(&self, mode: InputMode) -> impl Iterator<Item = &Backbone> {
+        let image = self.image.as_ref().filter(|_| mode.has_image());
+        let map = self.map.as_ref().filter(|_| mode.has_map());
+        [image, map].into_iter().flatten()
     }
 
     /// As [`Extractor::rows`], as a table.
@@ -243,7 +282,23 @@ impl Extractor {
         images: &[Image],
         maps: &[AnomalyMap],
     ) -> Result<FeatureTable> {
-        FeatureTable::new(ids, self.columns(), self.rows(images, maps)?)
+        self.table_of(InputMode::ImageAndMap, ids, images, maps)
+    }
+
+    /// As [`Extractor::table`], of the columns that `mode` takes alone.
+    ///
+    /// # Errors
+    /// As for [`Extractor::table`].
+    pub fn table_of(
+        &self,
+        mode: InputMode,
+        ids: Vec<SampleId>,
+        images: &[Image],
+        maps: &[AnomalyMap],
+    ) -> Result<FeatureTable> {
+        let mut columns = self.columns();
+        columns.retain(|column| mode.takes(column));
+        FeatureTable::new(ids, columns, self.rows_of(mode, images, maps)?)
     }
 }
 
@@ -272,10 +327,17 @@ mod tests {
         let image = Image::new(Array3::from_elem((6, 40, 40), 0.3)).unwrap();
         let map = AnomalyMap::new(Array2::from_elem((20, 20), 0.1)).unwrap();
         let ids = vec![SampleId::new("a")];
-        let table = extractor.table(ids, &[image], &[map]).unwrap();
+        let (images, maps) = ([image], [map]);
+        let table = extractor.table(ids, &images, &maps).unwrap();
         assert_eq!(table.columns()[0], "image.0000");
         assert_eq!(table.columns()[16], "map.0000");
         assert_eq!(table.columns()[32], "stat.max");
+        for mode in InputMode::ALL {
+            let ids = vec![SampleId::new("a")];
+            let part = extractor.table_of(mode, ids, &images, &maps).unwrap();
+            assert_eq!(part, mode.of(&table));
+            assert_eq!(InputMode::of_columns(part.columns()), mode);
+        }
         let counts = InputMode::ALL.map(|mode| mode.of(&table).columns().len());
         let all = table.columns().len();
         assert_eq!(counts, [16, all - 16, all]);

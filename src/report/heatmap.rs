@@ -9,9 +9,9 @@ use crate::data::colour::{ColourScale, ramp};
 use crate::data::image::Image;
 use crate::error::{Error, Result};
 use crate::report::digits;
-use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, Rgb, RgbImage};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use ndarray::Axis;
 
 /// The photograph keeps this share of its brightness beneath an overlay, so
@@ -23,21 +23,43 @@ const OPACITY: f32 = 0.70;
 /// What a map picture shows where nothing is anomalous.
 const GROUND: [f32; 3] = [16.0, 18.0, 24.0];
 
+/// The channels of an image that [`photograph`] and [`overlay`] show: all three
+/// of a colour photograph, otherwise the first.
+///
+/// # Errors
+/// As for [`Image::new`]; none of an image that is one.
+pub fn shown(image: &Image) -> Result<Image> {
+    if image.channels() == 3 {
+        return Ok(image.clone());
+    }
+    Image::new(image.channel(0).insert_axis(Axis(0)).to_owned())
+}
+
 /// The photograph: in colour with 3 channels, otherwise the first channel in
-/// grey. `white` is the pixel value shown as white.
+/// grey. The scale's white is the pixel value shown as white.
 #[must_use]
-pub fn photograph(image: &Image, scale: &ColourScale) -> RgbImage {
+pub fn photograph(image: &Image, scale: &ColourScale) -> DynamicImage {
     let plane = image.height() * image.width();
     let pixels = image.as_slice();
-    let colour = image.channels() == 3;
-    picture_of(image.width(), image.height(), |i| {
-        let at = |c: usize| shade(pixels[c * plane + i] / scale.white());
-        if colour {
-            [at(0), at(1), at(2)]
-        } else {
-            [at(0); 3]
+    let (width, height) = (image.width() as u32, image.height() as u32);
+    let shades = |channel: usize| {
+        pixels[channel * plane..][..plane]
+            .iter()
+            .map(|v| shade(v / scale.white()))
+    };
+    if image.channels() != 3 {
+        let raw = shades(0).collect();
+        return GrayImage::from_raw(width, height, raw)
+            .expect("a byte a pixel")
+            .into();
+    }
+    let mut picture = RgbImage::new(width, height);
+    for channel in 0..3 {
+        for (pixel, shade) in picture.pixels_mut().zip(shades(channel)) {
+            pixel.0[channel] = shade;
         }
-    })
+    }
+    picture.into()
 }
 
 /// The anomaly map in the scale's colours on a dark ground, at any size; the
@@ -52,11 +74,15 @@ pub fn map_picture(
     width: usize,
 ) -> Result<RgbImage> {
     let map = map.resize(height, width)?;
-    let values = map.values();
-    Ok(picture_of(width, height, |i| {
-        let position = scale.position(values[[i / width, i % width]]);
-        blend(GROUND, position, 1.0)
-    }))
+    let ground = GROUND.map(nearest);
+    let mut picture = RgbImage::new(width as u32, height as u32);
+    for (pixel, &value) in picture.pixels_mut().zip(map.values()) {
+        pixel.0 = match value > scale.low() {
+            true => blend(GROUND, scale.position(value), 1.0),
+            false => ground,
+        };
+    }
+    Ok(picture)
 }
 
 /// The map laid over the grey photograph, at the photograph's size; the map
@@ -66,22 +92,31 @@ pub fn map_picture(
 /// [`Error::Shape`] if the map cannot be brought to the image's size.
 pub fn overlay(image: &Image, map: &AnomalyMap, scale: &ColourScale) -> Result<RgbImage> {
     let map = map.resize(image.height(), image.width())?;
-    let values = map.values();
     let plane = image.height() * image.width();
-    let pixels = image.as_slice();
-    let colour = image.channels() == 3;
-    Ok(picture_of(image.width(), image.height(), |i| {
-        let at = |c: usize| pixels[c * plane + i];
-        // Rec. 709 luma; a photograph of other channels is shown by its first.
-        let grey = if colour {
-            0.2126 * at(0) + 0.7152 * at(1) + 0.0722 * at(2)
-        } else {
-            at(0)
+    let channel = |c: usize| &image.as_slice()[c * plane..][..plane];
+    let mut picture = RgbImage::new(image.width() as u32, image.height() as u32);
+    let lay = |pixel: &mut Rgb<u8>, grey: f32, value: f32| {
+        let base = 255.0 * DIMMED * (grey / scale.white()).clamp(0.0, 1.0);
+        // Most of a piece is quiet: no blending where there is nothing to blend.
+        pixel.0 = match value > scale.low() {
+            true => blend([base; 3], scale.position(value), OPACITY),
+            false => [nearest(base); 3],
         };
-        let base = [255.0 * DIMMED * (grey / scale.white()).clamp(0.0, 1.0); 3];
-        let position = scale.position(values[[i / image.width(), i % image.width()]]);
-        blend(base, position, OPACITY)
-    }))
+    };
+    let pixels = picture.pixels_mut().zip(map.values());
+    if image.channels() == 3 {
+        // Rec. 709 luma; a photograph of other channels is shown by its first.
+        let (red, green, blue) = (channel(0), channel(1), channel(2));
+        for (i, (pixel, &value)) in pixels.enumerate() {
+            let grey = 0.2126 * red[i] + 0.7152 * green[i] + 0.0722 * blue[i];
+            lay(pixel, grey, value);
+        }
+    } else {
+        for ((pixel, &value), &grey) in pixels.zip(channel(0)) {
+            lay(pixel, grey, value);
+        }
+    }
+    Ok(picture)
 }
 
 /// All channels side by side in reading order, each at most `side` pixels
@@ -89,54 +124,62 @@ pub fn overlay(image: &Image, map: &AnomalyMap, scale: &ColourScale) -> Result<R
 ///
 /// # Errors
 /// [`Error::Shape`] if a channel cannot be brought to that size.
-pub fn panel(image: &Image, scale: &ColourScale, side: usize) -> Result<RgbImage> {
+pub fn panel(image: &Image, scale: &ColourScale, side: usize) -> Result<GrayImage> {
     let small = fitted(image, side)?;
     let columns = small.channels().min(3);
     let rows = small.channels().div_ceil(columns);
     let (w, h, gap) = (small.width(), small.height(), 2);
-    let mut out = RgbImage::from_pixel(
-        (columns * (w + gap) - gap) as u32,
-        (rows * (h + gap) - gap) as u32,
-        Rgb(GROUND.map(|v| v as u8)),
-    );
-    for (c, plane) in small.pixels().axis_iter(Axis(0)).enumerate() {
+    let (width, height) = (columns * (w + gap) - gap, rows * (h + gap) - gap);
+    let mut out = vec![GROUND[1] as u8; width * height];
+    for (c, plane) in small.as_slice().chunks_exact(w * h).enumerate() {
         let (left, top) = (c % columns * (w + gap), c / columns * (h + gap));
-        for ((y, x), &v) in plane.indexed_iter() {
-            let v = shade(v / scale.white());
-            out.put_pixel((left + x) as u32, (top + y) as u32, Rgb([v; 3]));
+        for (y, row) in plane.chunks_exact(w).enumerate() {
+            let out = &mut out[(top + y) * width + left..][..w];
+            for (out, v) in out.iter_mut().zip(row) {
+                *out = shade(v / scale.white());
+            }
         }
     }
-    Ok(out)
+    Ok(GrayImage::from_raw(width as u32, height as u32, out).expect("a byte a pixel"))
 }
 
 /// The picture with the colour bar and its numbers below it. A picture too
 /// narrow for numbers is returned as it is.
 #[must_use]
-pub fn with_legend(picture: &RgbImage, scale: &ColourScale) -> RgbImage {
-    let unit = (picture.width() / 320).max(1);
+pub fn with_legend(picture: RgbImage, scale: &ColourScale) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let Some(legend) = legend(width, scale) else {
+        return picture;
+    };
+    let height = height + legend.height();
+    let mut raw = picture.into_raw();
+    raw.extend_from_slice(legend.as_raw());
+    RgbImage::from_raw(width, height, raw).expect("rows of one width")
+}
+
+/// The strip with the colour bar and its numbers, if there is room for them.
+fn legend(width: u32, scale: &ColourScale) -> Option<RgbImage> {
+    let unit = (width / 320).max(1);
     let labels = tick_labels(scale);
     let needed: u32 = labels
         .iter()
         .map(|l| digits::width(l, unit) + 8 * unit)
         .sum();
-    if picture.width() < needed {
-        return picture.clone();
+    if width < needed {
+        return None;
     }
     let (margin, bar) = (4 * unit, 6 * unit);
-    let strip = margin + bar + 3 * unit + digits::HEIGHT * unit + margin;
-    let ground = Rgb(GROUND.map(|v| v as u8));
-    let mut out = RgbImage::from_pixel(picture.width(), picture.height() + strip, ground);
-    image::imageops::replace(&mut out, picture, 0, 0);
-    let length = picture.width() - 2 * margin;
-    let top = picture.height() + margin;
+    let height = margin + bar + 3 * unit + digits::HEIGHT * unit + margin;
+    let mut out = RgbImage::from_pixel(width, height, Rgb(GROUND.map(|v| v as u8)));
+    let length = width - 2 * margin;
     for x in 0..length {
         let position = x as f32 / (length - 1).max(1) as f32;
         let colour = Rgb(blend(GROUND, position, 1.0));
         for y in 0..bar {
-            out.put_pixel(margin + x, top + y, colour);
+            out.put_pixel(margin + x, margin + y, colour);
         }
     }
-    let text_top = top + bar + 3 * unit;
+    let text_top = margin + bar + 3 * unit;
     for (i, label) in labels.iter().enumerate() {
         let width = digits::width(label, unit);
         let x = match i {
@@ -146,7 +189,7 @@ pub fn with_legend(picture: &RgbImage, scale: &ColourScale) -> RgbImage {
         };
         digits::draw(&mut out, label, x, text_top, unit, Rgb([214; 3]));
     }
-    out
+    Some(out)
 }
 
 /// The numbers at the start, middle and end of the scale, with as many
@@ -164,7 +207,7 @@ pub fn tick_labels(scale: &ColourScale) -> [String; 3] {
 /// # Errors
 /// As [`overlay`] and [`png`].
 pub fn heatmap_png(image: &Image, map: &AnomalyMap, scale: &ColourScale) -> Result<Vec<u8>> {
-    png(&with_legend(&overlay(image, map, scale)?, scale))
+    png(&with_legend(overlay(image, map, scale)?, scale))
 }
 
 /// The image scaled down (never up) to at most `side` pixels a side.
@@ -172,22 +215,31 @@ pub fn heatmap_png(image: &Image, map: &AnomalyMap, scale: &ColourScale) -> Resu
 /// # Errors
 /// [`Error::Shape`] if `side` is zero.
 pub fn fitted(image: &Image, side: usize) -> Result<Image> {
-    let longest = image.height().max(image.width());
+    let (height, width) = fitted_size(image.height(), image.width(), side);
+    image.resize(height, width)
+}
+
+/// Height and width scaled down (never up) to at most `side`.
+#[must_use]
+pub fn fitted_size(height: usize, width: usize, side: usize) -> (usize, usize) {
+    let longest = height.max(width);
     if longest <= side {
-        return Ok(image.clone());
+        return (height, width);
     }
     let shrink = |v: usize| ((v * side) as f64 / longest as f64).round().max(1.0) as usize;
-    image.resize(shrink(image.height()), shrink(image.width()))
+    (shrink(height), shrink(width))
 }
 
 /// A picture as PNG, compressed fast: compressing well takes eight times as
-/// long, nearly that of the networks, and saves a sixth of the bytes.
+/// long, nearly that of the networks, and saves a sixth of the bytes; faster
+/// still, and it has two thirds more. Few heatmaps have less than 257 colours,
+/// so that a palette does not pay.
 ///
 /// # Errors
 /// [`Error::Data`] if the encoder refuses it (a side of zero).
 pub fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Level(1), FilterType::Sub)
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Level(1), FilterType::Up)
         .write_image(
             picture.as_raw(),
             picture.width(),
@@ -198,22 +250,24 @@ pub fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A picture as JPEG of good quality, for the report's thumbnails.
+/// A picture as JPEG of good quality, for the report's thumbnails. The colours
+/// of small marks are kept: no chroma subsampling.
 ///
 /// # Errors
 /// [`Error::Data`] if the encoder refuses it (a side of zero or over 65535).
-pub fn jpeg(picture: &RgbImage) -> Result<Vec<u8>> {
+pub fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>> {
+    let refused = |e: String| Error::data(format!("cannot encode a JPEG: {e}"));
+    let side = |side: u32| u16::try_from(side).map_err(|e| refused(e.to_string()));
+    let (width, height) = (side(picture.width())?, side(picture.height())?);
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, 84)
-        .encode_image(picture)
-        .map_err(|e| Error::data(format!("cannot encode a JPEG: {e}")))?;
+    let mut encoder = Encoder::new(&mut bytes, 84);
+    encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
+    match picture {
+        DynamicImage::ImageLuma8(grey) => encoder.encode(grey, width, height, ColorType::Luma),
+        other => encoder.encode(&other.to_rgb8(), width, height, ColorType::Rgb),
+    }
+    .map_err(|e| refused(e.to_string()))?;
     Ok(bytes)
-}
-
-/// A picture from the colour of each pixel, counted row by row.
-fn picture_of(width: usize, height: usize, colour: impl Fn(usize) -> [u8; 3]) -> RgbImage {
-    let raw = (0..width * height).flat_map(colour).collect();
-    RgbImage::from_raw(width as u32, height as u32, raw).expect("three bytes a pixel")
 }
 
 /// `0..=1` to 8 bits.
@@ -300,7 +354,8 @@ mod tests {
         pixels.index_axis_mut(Axis(0), 0).fill(1.0);
         let red = Image::new(pixels).unwrap();
         let quiet = AnomalyMap::new(Array2::zeros((4, 4))).unwrap();
-        assert_eq!(photograph(&red, &scale()).get_pixel(0, 0).0, [255, 0, 0]);
+        let photograph = photograph(&red, &scale()).into_rgb8();
+        assert_eq!(photograph.get_pixel(0, 0).0, [255, 0, 0]);
         let p = overlay(&red, &quiet, &scale()).unwrap().get_pixel(0, 0).0;
         assert!(p[0] == p[1] && p[1] == p[2]);
     }
@@ -308,9 +363,9 @@ mod tests {
     #[test]
     fn a_picture_too_narrow_for_numbers_gets_no_legend() {
         let narrow = RgbImage::new(40, 40);
-        assert_eq!(with_legend(&narrow, &scale()).dimensions(), (40, 40));
+        assert_eq!(with_legend(narrow, &scale()).dimensions(), (40, 40));
         let wide = RgbImage::new(310, 310);
-        assert_eq!(with_legend(&wide, &scale()).dimensions(), (310, 334));
+        assert_eq!(with_legend(wide, &scale()).dimensions(), (310, 334));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use crate::data::anomaly_map::AnomalyMap;
 use crate::data::colour::ColourScale;
 use crate::data::image::Image;
 use crate::error::{Error, Result};
-use crate::report::heatmap::{fitted, jpeg, map_picture, overlay, panel, photograph};
+use crate::report::heatmap::{
+    fitted, fitted_size, jpeg, map_picture, overlay, panel, photograph, shown,
+};
+use image::RgbImage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -112,16 +115,27 @@ impl Pictures {
 /// # Errors
 /// As the functions of [`heatmap`](crate::report::heatmap).
 pub fn draw(image: &Image, map: Option<&AnomalyMap>, scale: &ColourScale) -> Result<Pictures> {
-    let small = fitted(image, SIDE)?;
+    let small = fitted(&shown(image)?, SIDE)?;
     let many = !matches!(image.channels(), 1 | 3);
     Ok(Pictures {
         image: Some(jpeg(&photograph(&small, scale))?),
         map: map
-            .map(|m| jpeg(&map_picture(m, scale, small.height(), small.width())?))
+            .map(|m| jpeg(&small_map(m, scale, &small)?.into()))
             .transpose()?,
-        overlay: map.map(|m| jpeg(&overlay(&small, m, scale)?)).transpose()?,
+        overlay: map
+            .map(|m| jpeg(&overlay(&small, m, scale)?.into()))
+            .transpose()?,
         channels: many
-            .then(|| jpeg(&panel(image, scale, CHANNEL_SIDE)?))
+            .then(|| jpeg(&panel(image, scale, CHANNEL_SIDE)?.into()))
             .transpose()?,
     })
+}
+
+/// The map's picture in the photograph's proportions, no larger than the map:
+/// scaled up it would cost more and show no more.
+fn small_map(map: &AnomalyMap, scale: &ColourScale, photograph: &Image) -> Result<RgbImage> {
+    let (map_height, map_width) = map.values().dim();
+    let side = map_height.max(map_width).min(SIDE);
+    let (height, width) = fitted_size(photograph.height(), photograph.width(), side);
+    map_picture(map, scale, height, width)
 }

@@ -273,3 +273,46 @@ fn an_empty_folder_and_a_folder_that_is_no_bundle_are_told_apart() {
     assert!(score(&workshop().join("model")).contains("no picture"));
     assert!(score(&empty).contains("no bundle"));
 }
+
+#[test]
+fn a_reader_that_has_gone_is_no_panic_and_a_full_one_an_error() {
+    let run = |out: std::process::Stdio| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_goma"))
+            .args(["weights", "list"])
+            .stdout(out)
+            .output()
+            .unwrap()
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = run(writer.into());
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.is_empty(), "{said}");
+
+    if cfg!(target_os = "linux") {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran = run(full.into());
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1));
+        assert!(said.contains("cannot write standard output"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_in_the_way_of_the_output_folder_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("letter.txt");
+    fs::write(&file, "dear").unwrap();
+    for flags in [&[][..], &["--force"], &["--resume"]] {
+        let ran = goma()
+            .arg("score")
+            .args([workshop().join("model"), workshop().join("erasers")])
+            .args(flags)
+            .arg("--out")
+            .arg(&file)
+            .assert()
+            .code(1);
+        assert!(stderr(&ran).contains("it is a file"), "{}", stderr(&ran));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "dear");
+}

@@ -22,22 +22,27 @@ pub(super) struct Listing {
 
 /// Lists one folder.
 pub(super) fn list(folder: &Path) -> Result<Listing> {
-    let mut paths = Vec::new();
+    let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-        paths.push(entry.map_err(Error::io("read", folder))?.path());
+        let entry = entry.map_err(Error::io("read", folder))?;
+        // What the folder itself says of it: no file is asked.
+        entries.push((entry.path(), entry.file_type().ok()));
     }
-    paths.sort();
+    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut listing = Listing::default();
-    for path in paths {
+    for (path, kind) in entries {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with('.') {
             continue;
         }
         let is_text = path.file_name().is_some_and(|n| n.to_str().is_some());
-        let metadata = std::fs::metadata(&path);
-        let is_folder = metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir);
+        let kind = match kind {
+            Some(kind) if !kind.is_symlink() => Ok(kind),
+            _ => std::fs::metadata(&path).map(|m| m.file_type()),
+        };
+        let is_folder = kind.as_ref().is_ok_and(std::fs::FileType::is_dir);
         if looks_like_picture(&path) {
-            let problem = match metadata {
+            let problem = match kind {
                 _ if !is_text => Some("the file's name is not UTF-8; rename it".to_string()),
                 Ok(_) if is_folder => {
                     Some("this is a folder, a picture or an array is expected".into())

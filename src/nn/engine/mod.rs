@@ -70,6 +70,15 @@ impl Engine {
         self.graph.multiply_adds(height, width)
     }
 
+    /// Lays the network out for pictures of this size now, and not in the first
+    /// [`Engine::run`] with one.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the size is too small for the network.
+    pub fn prepare(&self, height: usize, width: usize) -> Result<()> {
+        self.plan(height, width).map(drop)
+    }
+
     /// Runs pictures `[channels, height, width]`: side by side if there are
     /// enough for all threads, else with the threads inside a picture.
     ///
