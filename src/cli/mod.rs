@@ -60,6 +60,10 @@ pub struct Common {
     /// Where the networks run: auto, cpu or cuda:N
     #[arg(long, global = true, default_value = "auto")]
     pub device: String,
+    /// What a GPU's convolutions multiply: float32, tf32 (faster, 10 bits of
+    /// fraction) or bfloat16 (7 bits); the CPU takes float32
+    #[arg(long, global = true, default_value = "float32", value_name = "NAME")]
+    pub precision: String,
     /// Number of threads (default: all cores); results do not depend on it
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
@@ -156,12 +160,19 @@ fn run(cli: Cli) -> Result<Outcome> {
 }
 
 /// The device that `--device` names; `auto` is the first GPU if this build
-/// and machine have one, else the CPU.
+/// and machine have one, else the CPU. Its convolutions have the precision
+/// that `--precision` names.
 fn device(common: &Common) -> Result<candle_core::Device> {
     use candle_core::Device;
-    match common.device.as_str() {
-        "cpu" => Ok(Device::Cpu),
-        "auto" => Ok(Device::cuda_if_available(0).unwrap_or(Device::Cpu)),
+    use goma::nn::precision::Precision;
+    let precision = Precision::named(&common.precision).ok_or_else(|| {
+        let expected = Precision::NAMES.join(", ");
+        let found = &common.precision;
+        Error::setting("precision", format!("{found} given, {expected} expected"))
+    })?;
+    let device = match common.device.as_str() {
+        "cpu" => Device::Cpu,
+        "auto" => Device::cuda_if_available(0).unwrap_or(Device::Cpu),
         other => {
             let index = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
             let index: usize = index.ok_or_else(|| {
@@ -170,9 +181,11 @@ fn device(common: &Common) -> Result<candle_core::Device> {
                     format!("{other} given, auto, cpu or cuda:N expected"),
                 )
             })?;
-            Ok(Device::new_cuda(index)?)
+            Device::new_cuda(index)?
         }
-    }
+    };
+    precision.choose(&device)?;
+    Ok(device)
 }
 
 /// 2 for what was wrong on the command line, 1 for what went wrong afterwards.

@@ -13,5 +13,6 @@ pub mod ops;
 mod ops_generic;
 pub mod optim;
 pub mod parameters;
+pub mod precision;
 pub mod resnet;
 pub mod weights;

@@ -1,7 +1,8 @@
 //! Operations on `f32` tensors `[n, c, h, w]`, each with a right gradient.
 //!
 //! The one place that knows about devices: on the CPU our own kernels run
-//! (5 to 20 times candle's speed), elsewhere the compositions of
+//! (5 to 20 times candle's speed), on NVIDIA's GPUs cuDNN's convolutions (with
+//! the chosen [`super::precision`]), for all else the compositions of
 //! `nn::ops_generic`. Both agree to rounding, which the tests check
 //! along with finite differences and values from PyTorch. Needed because in
 //! candle 0.11.1 the gradients of max pooling, of ReLU at 0 and of strided
@@ -57,20 +58,29 @@ pub fn conv2d(
     if padding >= kernel {
         return Err(Error::shape("conv2d padding", padding, 0..kernel));
     }
+    let geometry = Geometry {
+        batch,
+        channels,
+        filters,
+        height,
+        width,
+        kernel,
+        stride,
+        padding,
+    };
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        let y = kernels::cudnn::conv2d(x, weight, geometry)?;
+        return Ok(match bias {
+            Some(bias) => y.broadcast_add(&bias.reshape((1, filters, 1, 1))?)?,
+            None => y,
+        });
+    }
     if !x.device().is_cpu() {
         return ops_generic::conv2d(x, weight, bias, stride, padding);
     }
     let op = Conv2d {
-        geometry: Geometry {
-            batch,
-            channels,
-            filters,
-            height,
-            width,
-            kernel,
-            stride,
-            padding,
-        },
+        geometry,
         input_needs_gradient: x.track_op(),
         weight_needs_gradient: weight.track_op(),
     };

@@ -18,6 +18,8 @@ pub(super) mod batch_norm;
 mod buffer;
 mod channels_last;
 pub(super) mod conv;
+#[cfg(feature = "cuda")]
+pub(super) mod cudnn;
 mod direct;
 mod direct_weights;
 pub(super) mod gaussian;
