@@ -152,7 +152,10 @@ mod tests {
         }
         scored.sort_unstable();
         assert_eq!(scored, (0..10).collect::<Vec<_>>());
-        assert_eq!(done.iter().map(|s| s.step).collect::<Vec<_>>(), [10, 20, 30]);
+        assert_eq!(
+            done.iter().map(|s| s.step).collect::<Vec<_>>(),
+            [10, 20, 30]
+        );
         let left = plan.trained_on(&done);
         assert_eq!(left.len(), 7);
         assert!(done.iter().all(|s| !left.contains(&s.left_out[0])));

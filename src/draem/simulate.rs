@@ -222,7 +222,11 @@ mod tests {
         for kind in DefectKind::ALL {
             let (count, share) = (counts[kind as usize], options.share(kind));
             // Some four standard deviations.
-            assert!((count as f64 / 2000.0 - share).abs() < 0.045, "{}", kind.name());
+            assert!(
+                (count as f64 / 2000.0 - share).abs() < 0.045,
+                "{}",
+                kind.name()
+            );
         }
         assert!((options.share(DefectKind::Texture) - 0.3).abs() < 1e-12);
     }

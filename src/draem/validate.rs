@@ -3,7 +3,7 @@
 
 use super::loss;
 use super::model::{Draem, Drawing};
-use super::simulate::{SimulationOptions, Simulated, simulate};
+use super::simulate::{Simulated, SimulationOptions, simulate};
 use super::source::{AnomalySource, DefectKind};
 use crate::data::image::Image;
 use crate::error::Result;
@@ -156,9 +156,7 @@ impl Validation<'_> {
         let of = |i: u64| {
             let good = &self.pieces[i as usize % self.pieces.len()];
             let rng = &mut self.seed.derive(kind.name(), i).rng();
-            let defect = self
-                .source
-                .defect(kind, good.view(), self.options, rng)?;
+            let defect = self.source.defect(kind, good.view(), self.options, rng)?;
             defect.mask.iter().any(|m| *m).then(|| Simulated {
                 good: good.clone(),
                 defective: defect.image,

@@ -62,10 +62,7 @@ impl Ema {
     /// [`Error::Setting`] unless `0 <= decay < 1`.
     pub fn new(parameters: &Parameters, decay: f64) -> Result<Self> {
         if !(0.0..1.0).contains(&decay) {
-            return Err(Error::setting(
-                "ema",
-                format!("{decay}, must be in [0, 1)"),
-            ));
+            return Err(Error::setting("ema", format!("{decay}, must be in [0, 1)")));
         }
         let slots = parameters
             .tensors()

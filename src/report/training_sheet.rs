@@ -71,10 +71,16 @@ fn most_changed(sample: &Simulated) -> usize {
     let change = |c: usize| -> f32 {
         let good = sample.good.index_axis(Axis(0), c);
         let defective = sample.defective.index_axis(Axis(0), c);
-        good.iter().zip(&defective).map(|(a, b)| (a - b).abs()).sum()
+        good.iter()
+            .zip(&defective)
+            .map(|(a, b)| (a - b).abs())
+            .sum()
     };
     let channels = (0..sample.good.dim().0).map(|c| (change(c), c));
-    let most = channels.fold((0.0, 0), |most, next| if next.0 > most.0 { next } else { most });
+    let most = channels.fold(
+        (0.0, 0),
+        |most, next| if next.0 > most.0 { next } else { most },
+    );
     most.1
 }
 

@@ -59,12 +59,12 @@ pub fn removed(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Option<Array3<f
 pub fn spilt(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Option<Array3<f32>> {
     let print = print::find(good)?;
     let (_, height, width) = good.dim();
-    let opacity = rng.random_range(0.25..1.0f32);
+    let opacity = rng.random_range(0.35..1.0f32);
     let weights = match rng.random_range(0..3u8) {
-        0 => blots((height, width), &print, 1, (0.02, 0.08), rng),
+        0 => blots((height, width), &print, 1, (0.02, 0.1), rng),
         1 => {
             let specks = rng.random_range(2..=12);
-            blots((height, width), &print, specks, (0.004, 0.016), rng)
+            blots((height, width), &print, specks, (0.006, 0.025), rng)
         }
         _ => smear(&print, rng),
     };
@@ -173,18 +173,22 @@ impl Ground {
         Zip::from(&mut tone).and(&share).for_each(|tone, &share| {
             *tone = if share > 1e-4 { *tone / share } else { mean };
         });
-        // Grain is what neighbours differ by; light that falls off is none.
-        let (mut squares, mut pairs) = (0.0f64, 0.0f64);
+        // Grain is what neighbours differ by: the median, so that edges do not
+        // count. Of a Gaussian's differences it is 0.6745 sqrt(2) deviations.
         let (height, width) = plane.dim();
+        let mut steps = Vec::new();
         for y in 0..height {
             for x in 1..width {
                 if bare[[y, x]] && bare[[y, x - 1]] {
-                    squares += f64::from(plane[[y, x]] - plane[[y, x - 1]]).powi(2);
-                    pairs += 1.0;
+                    steps.push((plane[[y, x]] - plane[[y, x - 1]]).abs());
                 }
             }
         }
-        let deviation = (squares / (2.0 * pairs.max(1.0))).sqrt() as f32;
+        let middle = steps.len() / 2;
+        let deviation = match steps.is_empty() {
+            true => 0.0,
+            false => *steps.select_nth_unstable_by(middle, f32::total_cmp).1 / 0.954,
+        };
         Self {
             tone,
             grain: Normal::new(0.0, deviation).expect("a finite deviation"),

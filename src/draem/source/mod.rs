@@ -99,6 +99,11 @@ pub struct Defect {
     pub mask: Array2<bool>,
 }
 
+/// How often a defect that hardly shows is drawn.
+const DRAWS: usize = 4;
+/// A defect of fewer pixels hardly shows.
+const FEWEST: usize = 6;
+
 /// What defects are made from: textures, pictures, good pieces.
 #[derive(Debug, Clone)]
 pub struct AnomalySource {
@@ -150,7 +155,9 @@ impl AnomalySource {
     ///
     /// The paper's textures are foreign wherever they lie: their mask is the
     /// region that was filled. Of all other kinds the mask is what one sees
-    /// (`visible`), and may be empty. Outside its mask a defect changes nothing.
+    /// (`visible`); a defect that hardly shows where it fell is drawn anew a few
+    /// times, and if it never shows the mask is empty. Outside its mask a defect
+    /// changes nothing.
     pub fn defect(
         &self,
         kind: DefectKind,
@@ -161,8 +168,14 @@ impl AnomalySource {
         if kind == DefectKind::Texture {
             return Some(texture::textured(self, good, options, rng));
         }
-        let changed = self.change(kind, good, options, rng)?;
-        Some(visible::settle(good, changed))
+        let mut defect = visible::settle(good, self.change(kind, good, options, rng)?);
+        for _ in 1..DRAWS {
+            if defect.mask.iter().filter(|m| **m).count() >= FEWEST {
+                break;
+            }
+            defect = visible::settle(good, self.change(kind, good, options, rng)?);
+        }
+        Some(defect)
     }
 
     /// The changed image, before what nobody sees is taken back.

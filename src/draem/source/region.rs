@@ -165,10 +165,7 @@ mod tests {
         let mean = box_mean(plane.view(), 1);
         assert_eq!(mean[[1, 2]], 7.0);
         assert_eq!(mean[[0, 0]], (0.0 + 1.0 + 5.0 + 6.0) / 4.0);
-        assert_eq!(
-            box_mean(plane.view(), 9),
-            Array2::from_elem((4, 5), 9.5f32)
-        );
+        assert_eq!(box_mean(plane.view(), 9), Array2::from_elem((4, 5), 9.5f32));
     }
 
     #[test]

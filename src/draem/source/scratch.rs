@@ -78,12 +78,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn draw(
-        (height, width): (usize, usize),
-        share: f32,
-        wander: f32,
-        rng: &mut impl Rng,
-    ) -> Self {
+    fn draw((height, width): (usize, usize), share: f32, wander: f32, rng: &mut impl Rng) -> Self {
         Self {
             point: (
                 rng.random_range(0.0..height as f32),

@@ -35,7 +35,7 @@ pub fn stained(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
         // Dye gathers where the drop dried last, at its edge.
         weights.mapv_inplace(|w| (0.5 * w + 2.0 * w * (1.0 - w)).min(1.0));
     }
-    let density = log_uniform(0.06, 0.6, rng);
+    let density = log_uniform(0.1, 0.6, rng);
     let darker = rng.random_bool(0.7);
     let even = rng.random_bool(0.5);
     let certain = rng.random_range(0..channels);

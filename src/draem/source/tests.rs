@@ -35,7 +35,11 @@ fn a_defect_lies_within_its_mask_and_its_range_whatever_channels_and_sides() {
                 let again = source.defect(kind, good.view(), &options, &mut seed.rng());
                 assert_eq!(defect, again, "{}", kind.name());
                 let Some(Defect { image, mask }) = defect else {
-                    assert!(kind == DefectKind::Channel && channels == 1, "{}", kind.name());
+                    assert!(
+                        kind == DefectKind::Channel && channels == 1,
+                        "{}",
+                        kind.name()
+                    );
                     continue;
                 };
                 assert_eq!(image.dim(), good.dim());
@@ -62,8 +66,7 @@ fn every_marked_pixel_of_what_is_no_texture_is_seen() {
     for (kind, options) in all_alone(SimulationOptions::default()).skip(1) {
         for i in 0..10 {
             let rng = &mut Seed::new(2).derive(kind.name(), i).rng();
-            let Defect { image, mask } =
-                source.defect(kind, good.view(), &options, rng).unwrap();
+            let Defect { image, mask } = source.defect(kind, good.view(), &options, rng).unwrap();
             for ((y, x), inside) in mask.indexed_iter() {
                 let change = |c: usize| (image[[c, y, x]] - good[[c, y, x]]).abs();
                 let most = (0..3).map(change).fold(0.0, f32::max);

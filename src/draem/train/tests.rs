@@ -118,8 +118,8 @@ fn the_weights_of_the_best_validation_are_kept() {
     let (model, history) = train(&options, Seed::new(5), None, &Silent).unwrap();
     let kept = history.kept_step.unwrap();
     let best = history.validations.iter().find(|r| r.step == kept).unwrap();
-    for row in history.validations {
-        assert!(best.at_least_as_good_as(&row) || row.pixel_ap == best.pixel_ap);
+    for row in &history.validations {
+        assert!(best.at_least_as_good_as(row) || row.pixel_ap == best.pixel_ap);
     }
     // They are the weights that the run had at that step: those of the same run
     // stopped there.
@@ -147,7 +147,11 @@ fn pieces_that_are_left_out_are_trained_on_no_more() {
         ..tiny()
     };
     let (_, history) = train(&options, Seed::new(3), None, &Silent).unwrap();
-    let left_out: Vec<usize> = history.siftings.iter().flat_map(|s| s.left_out.clone()).collect();
+    let left_out: Vec<usize> = history
+        .siftings
+        .iter()
+        .flat_map(|s| s.left_out.clone())
+        .collect();
     assert_eq!(left_out.len(), 3); // of each part of two 0.4, rounded
     let (_, without) = train(&tiny(), Seed::new(3), None, &Silent).unwrap();
     assert!(without.siftings.is_empty());
