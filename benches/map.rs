@@ -4,7 +4,8 @@ use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 use goma::data::image::Image;
 use goma::draem::simulate::simulate;
-use goma::draem::{AnomalySource, DraemOptions, SimulationOptions, train};
+use goma::draem::train::{self, Pieces, Watch};
+use goma::draem::{AnomalySource, DraemOptions, SimulationOptions};
 use goma::progress::Silent;
 use goma::random::Seed;
 use ndarray::Array3;
@@ -43,13 +44,19 @@ fn bench(c: &mut Criterion) {
     };
     let fit = || {
         train::fit(
-            &good,
+            Pieces {
+                train: &good,
+                validation: &[],
+            },
             &source,
             &options,
             Seed::new(0),
             &Device::Cpu,
-            None,
-            &Silent,
+            Watch {
+                checkpoint: None,
+                recorder: None,
+                observer: &Silent,
+            },
         )
         .expect("the images fit the options")
     };

@@ -168,6 +168,7 @@ fn train(
         pictures: Vec::new(),
         workspace: &folder,
         resume: false,
+        recorder: None,
     };
     super::train::write(&fit::fit(plan, terminal)?, &folder)?;
     store::open(&folder, device)

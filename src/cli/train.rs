@@ -21,7 +21,7 @@ use goma::pipeline::evaluate::Evaluation;
 use goma::pipeline::fit::{self, Fitted, Plan};
 use goma::random::Seed;
 use goma::report::markdown::Table;
-use goma::report::plots;
+use goma::report::training::TrainingFolder;
 use goma::settings::{ModelKind, Settings};
 use goma::{Error, Result, store};
 use std::path::{Path, PathBuf};
@@ -32,11 +32,17 @@ use std::path::{Path, PathBuf};
 /// classifier and threshold are fitted on maps of pieces it has not seen. A
 /// quarter of the groups (pieces, packs) is held out and measured on at the end.
 /// Ctrl-C stops with a checkpoint; --resume goes on from it.
+///
+/// While it runs, the folder shows how it goes: loss.svg, validation.svg (how
+/// well simulated defects are found on good pieces not trained on; the best
+/// weights are kept), events for TensorBoard, and sheets/ with pictures of the
+/// simulated defects and of what the model makes of them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   goma train erasers --out models/line3
   goma train tiles --out models/tiles --preset fast --test-share 0.25 --threshold recall:0.98
-  goma train good-only --out models/new --model draem --test-share 0")]
+  goma train good-only --out models/new --model draem --test-share 0
+  goma train erasers --out models/careful --contamination 0.05")]
 pub struct TrainArgs {
     /// The labelled data set (a folder, or a manifest CSV)
     #[arg(value_name = "DATA")]
@@ -75,6 +81,10 @@ pub struct TrainArgs {
     /// Folder of pictures that simulated defects are filled with
     #[arg(long, value_name = "DIR")]
     anomaly_source: Option<PathBuf>,
+    /// Share of the good training pieces that may be mislabelled defects: as
+    /// many of the most anomalous are left out (contamination.csv)
+    #[arg(long, value_name = "SHARE")]
+    contamination: Option<f64>,
     /// Replace the folder if goma wrote it
     #[arg(long, conflicts_with = "resume")]
     force: bool,
@@ -161,6 +171,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         .out
         .file_name()
         .map_or_else(|| "model".to_string(), |n| n.to_string_lossy().into_owned());
+    let recorder = TrainingFolder::new(&out);
     let plan = Plan {
         name,
         dataset: &dataset,
@@ -173,6 +184,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         pictures,
         workspace: &out,
         resume: args.resume,
+        recorder: Some(&recorder),
     };
     let mut fitted = fit::fit(plan, terminal).map_err(|error| match error {
         Error::Stopped => Error::Stopped.help(format!(
@@ -243,6 +255,9 @@ fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
     if let Some(share) = args.test_share {
         settings.fitting.test_share = share;
     }
+    if let Some(share) = args.contamination {
+        settings.draem.contamination = share;
+    }
     settings.check()?;
     Ok(settings)
 }
@@ -277,16 +292,11 @@ fn read_pictures(folder: &Path, size: usize, limits: Limits) -> Result<Vec<Image
         .collect()
 }
 
-/// Writes the bundle, what it was measured at, and the loss curve.
+/// Writes the bundle, what it was measured at, and the training's curves.
 pub fn write(fitted: &Fitted, out: &Path) -> Result<()> {
-    files::write_atomic(
-        &out.join("loss.csv"),
-        plots::loss_csv(&fitted.losses).as_bytes(),
-    )?;
-    files::write_atomic(
-        &out.join("loss.svg"),
-        plots::loss_curve(&fitted.losses)?.as_bytes(),
-    )?;
+    let training = TrainingFolder::new(out);
+    training.write_curves(&fitted.history)?;
+    training.write_sifted(&fitted.sifted)?;
     if let Some(evaluation) = &fitted.evaluation {
         let json = serde_json::to_vec_pretty(evaluation).map_err(|e| Error::data(e.to_string()))?;
         files::write_atomic(&out.join("evaluation.json"), &json)?;

@@ -4,11 +4,14 @@
 //! reconstruction embedding for surface anomaly detection, ICCV 2021. Over any
 //! number of channels, trained on good pieces alone.
 //!
-//! [`simulate`] makes defects, [`network`] restores and segments, [`loss`]
-//! compares, [`train`] puts them together; [`Draem`] is what comes out of it
-//! and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
+//! [`simulate`] makes defects of what [`source`] offers, [`network`] restores
+//! and segments, [`loss`] compares, [`train`] puts them together and has them
+//! watched by [`validate`] and [`contamination`]; [`Draem`] is what comes out of
+//! it and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
 
 pub mod augment;
+pub mod checkpoint;
+pub mod contamination;
 pub mod loss;
 pub mod model;
 pub mod network;
@@ -16,13 +19,17 @@ pub mod perlin;
 pub mod simulate;
 pub mod source;
 pub mod train;
+pub mod validate;
 
 pub use model::Draem;
 pub use simulate::SimulationOptions;
-pub use source::AnomalySource;
+pub use source::{AnomalySource, DefectKind};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+/// Of fewer good pieces than this none is kept back to validate on.
+pub const LEAST_TO_VALIDATE: usize = 20;
 
 /// How the anomaly model is built and trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +51,20 @@ pub struct DraemOptions {
     pub warmup: usize,
     /// Largest norm of the gradient; larger ones are scaled down. 0: no limit.
     pub clip: f64,
+    /// Memory of the moving average of the weights, at each step; the averaged
+    /// weights are validated and kept. 0: no average.
+    pub ema: f64,
+    /// Validations over the run, at equal intervals, the last at its end; a
+    /// picture sheet is made at each.
+    pub validations: usize,
+    /// Share of the good training pieces that are not trained on but validated
+    /// on: the weights of the best validation are kept. 0, or fewer than
+    /// [`LEAST_TO_VALIDATE`] good pieces: all are trained on, and the last
+    /// weights kept.
+    pub validation_share: f64,
+    /// Share of the good training pieces that may be mislabelled defects: those
+    /// that the model finds most anomalous are left out. 0: none.
+    pub contamination: f64,
     /// How defects are simulated.
     pub simulation: SimulationOptions,
 }
@@ -60,6 +81,10 @@ impl Default for DraemOptions {
             learning_rate: 1e-3,
             warmup: 100,
             clip: 1.0,
+            ema: 0.99,
+            validations: 10,
+            validation_share: 0.05,
+            contamination: 0.0,
             simulation: SimulationOptions {
                 rotate_share: 0.0,
                 displaced_share: 0.25,
@@ -96,6 +121,10 @@ impl DraemOptions {
             learning_rate: 1e-4,
             warmup: 0,
             clip: 0.0,
+            ema: 0.0,
+            validations: 10,
+            validation_share: 0.0,
+            contamination: 0.0,
             simulation: SimulationOptions::default(),
         }
     }
@@ -121,26 +150,50 @@ impl DraemOptions {
             ("learning_rate", "above 0 and below 1 expected")
         } else if !(self.clip >= 0.0) {
             ("clip", "0 or more expected")
+        } else if !(0.0..1.0).contains(&self.ema) {
+            ("ema", "0 to below 1 expected")
+        } else if !(1..=100).contains(&self.validations) {
+            ("validations", "1 to 100 expected")
+        } else if !(0.0..=0.5).contains(&self.validation_share) {
+            ("validation_share", "0 to 0.5 expected")
+        } else if !(0.0..=0.5).contains(&self.contamination) {
+            ("contamination", "0 to 0.5 expected")
         } else if !share.contains(&s.clean_share) {
             ("simulation.clean_share", "0 to 1 expected")
         } else if !share.contains(&s.rotate_share) {
             ("simulation.rotate_share", "0 to 1 expected")
         } else if !(0.0..=1.0).contains(&s.beta_max) {
             ("simulation.beta_max", "0 to 1 expected")
-        } else if !share.contains(&s.displaced_share)
-            || !share.contains(&s.tone_share)
-            || s.displaced_share + s.tone_share > 1.0
-        {
-            (
-                "simulation.tone_share",
-                "shares of 0 to 1 expected, displaced and tone together at most 1",
-            )
         } else if !(1..=12).contains(&s.perlin_scales) {
             ("simulation.perlin_scales", "1 to 12 expected")
         } else {
-            return Ok(());
+            return self.check_shares();
         };
         Err(Error::setting(format!("draem.{}", bad.0), bad.1))
+    }
+
+    fn check_shares(&self) -> Result<()> {
+        let kinds = || DefectKind::ALL.into_iter().skip(1);
+        let share = |kind| self.simulation.share(kind);
+        if let Some(kind) = kinds().find(|&kind| !(0.0..=1.0).contains(&share(kind))) {
+            let name = format!("draem.simulation.{}_share", kind.name());
+            return Err(Error::setting(name, "0 to 1 expected"));
+        }
+        let sum: f64 = kinds().map(share).sum();
+        if sum > 1.0 + 1e-9 {
+            return Err(Error::setting(
+                "draem.simulation",
+                format!("the shares of the kinds of defects sum to {sum}, at most 1 expected"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a validation is due once so many steps are done.
+    #[must_use]
+    pub fn validates_after(&self, steps: usize) -> bool {
+        let before = |steps: usize| steps * self.validations / self.steps;
+        before(steps) > before(steps - 1)
     }
 
     /// Learning rate at a step counted from 0: a linear rise over the warm-up,
@@ -179,6 +232,28 @@ mod tests {
         assert!((at(79) - 1.0).abs() < 1e-12);
         assert!((at(80) - 0.2).abs() < 1e-12);
         assert!((at(99) - 0.04).abs() < 1e-12);
+    }
+
+    #[test]
+    fn validations_come_at_equal_intervals_and_at_the_end() {
+        let o = DraemOptions {
+            steps: 25,
+            validations: 10,
+            ..DraemOptions::default()
+        };
+        let due: Vec<usize> = (1..=25).filter(|s| o.validates_after(*s)).collect();
+        assert_eq!(due, [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
+        let few = DraemOptions { steps: 3, ..o };
+        assert!((1..=3).all(|s| few.validates_after(s)));
+    }
+
+    #[test]
+    fn shares_of_defects_that_sum_to_more_than_all_are_refused() {
+        let mut o = DraemOptions::default();
+        o.simulation.stain_share = 0.99;
+        assert!(o.check().unwrap_err().to_string().contains("sum"));
+        o.simulation.stain_share = -0.1;
+        assert!(o.check().unwrap_err().to_string().contains("stain_share"));
     }
 
     #[test]

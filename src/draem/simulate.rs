@@ -1,20 +1,13 @@
 //! Simulated defects: a good image in, a defective one and its mask out.
 //!
-//! DRAEM section 3.3: Perlin noise is thresholded into a mask, the mask is
-//! filled from a texture source under random augmentations, and blended with
-//! opacity beta: `I_a = (1 - M) I + (1 - beta) M A + beta M I`. Half of the
-//! samples stay clean.
-//!
-//! Textures teach what is foreign; a real defect is often something familiar in
-//! the wrong place, or too light, or too dark. Half of the fillings are
-//! therefore taken from another good piece, a little displaced, or from the
-//! piece itself with other tones (`Filling`).
+//! DRAEM section 3.3. Half of the samples stay clean; the others get a defect
+//! of one [`DefectKind`], drawn by the kinds' shares. In the paper all are
+//! textures.
 
-use super::augment::{augment, rotate};
-use super::perlin::random_perlin;
-use super::source::AnomalySource;
+use super::augment::rotate;
+use super::source::{AnomalySource, Defect, DefectKind};
 use crate::random::Seed;
-use ndarray::{Array2, Array3, ArrayView3, Axis, Zip};
+use ndarray::{Array2, Array3, ArrayView3, Axis};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +27,25 @@ pub struct SimulationOptions {
     pub rotate_share: f64,
     /// ... by up to this many degrees either way.
     pub rotate_degrees: f32,
-    /// Share of the defects filled with another good piece, displaced.
+    /// Share of the defects filled with another good piece, displaced. What the
+    /// shares of all kinds leave is filled with textures.
     pub displaced_share: f64,
     /// Share of the defects that change the tones of the piece itself.
     pub tone_share: f64,
+    /// Share of the defects that are patches of other good pieces.
+    pub cut_paste_share: f64,
+    /// Share of the defects that are print without ink.
+    pub ink_removal_share: f64,
+    /// Share of the defects that are ink beside the print.
+    pub ink_spill_share: f64,
+    /// Share of the defects that are scratches and cracks.
+    pub scratch_share: f64,
+    /// Share of the defects that are stains.
+    pub stain_share: f64,
+    /// Share of the defects that are blurred.
+    pub blur_share: f64,
+    /// Share of the defects that show under some lights only.
+    pub channel_share: f64,
 }
 
 impl Default for SimulationOptions {
@@ -51,7 +59,47 @@ impl Default for SimulationOptions {
             rotate_degrees: 90.0,
             displaced_share: 0.0,
             tone_share: 0.0,
+            cut_paste_share: 0.0,
+            ink_removal_share: 0.0,
+            ink_spill_share: 0.0,
+            scratch_share: 0.0,
+            stain_share: 0.0,
+            blur_share: 0.0,
+            channel_share: 0.0,
         }
+    }
+}
+
+impl SimulationOptions {
+    /// Which share of the defects is of this kind; textures take the rest.
+    #[must_use]
+    pub fn share(&self, kind: DefectKind) -> f64 {
+        match kind {
+            DefectKind::Texture => {
+                let others = DefectKind::ALL.into_iter().skip(1);
+                (1.0 - others.map(|kind| self.share(kind)).sum::<f64>()).max(0.0)
+            }
+            DefectKind::Displaced => self.displaced_share,
+            DefectKind::Tone => self.tone_share,
+            DefectKind::CutPaste => self.cut_paste_share,
+            DefectKind::InkRemoval => self.ink_removal_share,
+            DefectKind::InkSpill => self.ink_spill_share,
+            DefectKind::Scratch => self.scratch_share,
+            DefectKind::Stain => self.stain_share,
+            DefectKind::Blur => self.blur_share,
+            DefectKind::Channel => self.channel_share,
+        }
+    }
+
+    fn draw_kind(&self, rng: &mut impl Rng) -> DefectKind {
+        let mut left: f64 = rng.random();
+        for kind in DefectKind::ALL.into_iter().skip(1) {
+            left -= self.share(kind);
+            if left < 0.0 {
+                return kind;
+            }
+        }
+        DefectKind::Texture
     }
 }
 
@@ -70,7 +118,8 @@ pub struct Simulated {
 ///
 /// # Departures
 /// The texture is turned and drawn over any number of channels (see
-/// [`AnomalySource`]). A clean sample's image is the good image itself.
+/// [`AnomalySource`]). A clean sample's image is the good image itself. Where a
+/// piece does not allow the kind drawn, the defect is a texture.
 #[must_use]
 pub fn simulate(
     good: ArrayView3<'_, f32>,
@@ -79,7 +128,7 @@ pub fn simulate(
     seed: Seed,
 ) -> Simulated {
     let mut rng = seed.rng();
-    let (channels, height, width) = good.dim();
+    let (_, height, width) = good.dim();
     let mut good = good.to_owned();
     if rng.random_bool(options.rotate_share) {
         let degrees = rng.random_range(-1.0..1.0) * options.rotate_degrees;
@@ -95,125 +144,16 @@ pub fn simulate(
             mask: Array2::from_elem((height, width), false),
         };
     }
-    let filling = Filling::draw(source, options, &mut rng);
-    let texture = match filling {
-        Filling::Texture => {
-            let mut texture = source.draw((channels, height, width), &mut rng);
-            augment(&mut texture, &mut rng);
-            texture
-        }
-        Filling::Displaced => source.displaced(good.view(), &mut rng),
-        Filling::Tone => toned(&good, &mut rng),
-    };
-    let (mut mask, weight) = random_mask(height, width, filling, options, &mut rng);
-    // A tone is weak by itself; it is not thinned further.
-    let beta = match filling {
-        Filling::Tone => 0.0,
-        _ => rng.random::<f32>() * options.beta_max,
-    };
-    let mut defective = good.clone();
-    for (mut plane, filling) in defective.outer_iter_mut().zip(texture.outer_iter()) {
-        Zip::from(&mut plane)
-            .and(&filling)
-            .and(&weight)
-            .for_each(|pixel, &filling, &weight| {
-                let opacity = (1.0 - beta) * weight;
-                *pixel = opacity * filling + (1.0 - opacity) * *pixel;
-            });
-    }
-    // The paper's textures are foreign wherever they lie; a displaced piece and a
-    // changed tone are a defect only where one sees them.
-    if filling != Filling::Texture {
-        for ((y, x), inside) in mask.indexed_iter_mut() {
-            let change = |c: usize| (defective[[c, y, x]] - good[[c, y, x]]).abs();
-            *inside &= (0..channels).any(|c| change(c) > VISIBLE);
-        }
-    }
+    let kind = options.draw_kind(&mut rng);
+    let Defect { image, mask } = source
+        .defect(kind, good.view(), options, &mut rng)
+        .or_else(|| source.defect(DefectKind::Texture, good.view(), options, &mut rng))
+        .expect("every piece allows a texture");
     Simulated {
         good,
-        defective,
+        defective: image,
         mask,
     }
-}
-
-/// A change of at most this much, in parts of white, is not marked as a defect:
-/// some three times the noise of an image at the networks' size.
-const VISIBLE: f32 = 0.03;
-
-/// What a simulated defect is filled with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Filling {
-    /// The source's texture, augmented: the paper's.
-    Texture,
-    /// Another good piece, moved by some pixels: print where there should be
-    /// none, and none where there should be.
-    Displaced,
-    /// The piece itself, lighter, darker or flatter, in all channels or some:
-    /// stains, dents, faint print.
-    Tone,
-}
-
-impl Filling {
-    fn draw(source: &AnomalySource, options: &SimulationOptions, rng: &mut impl Rng) -> Self {
-        let at: f64 = rng.random();
-        if at < options.displaced_share && source.has_pieces() {
-            Self::Displaced
-        } else if at < options.displaced_share + options.tone_share {
-            Self::Tone
-        } else {
-            Self::Texture
-        }
-    }
-}
-
-/// The image with another gain and level in a random choice of channels, drawn
-/// towards a flat tone by a random share.
-fn toned(image: &Array3<f32>, rng: &mut impl Rng) -> Array3<f32> {
-    let mut toned = image.clone();
-    let all = rng.random_bool(0.6);
-    let sign = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
-    let level = sign * rng.random_range(0.03..0.3f32);
-    let flatten = if rng.random_bool(0.5) {
-        rng.random::<f32>()
-    } else {
-        0.0
-    };
-    let certain = rng.random_range(0..image.dim().0);
-    for (c, mut plane) in toned.axis_iter_mut(Axis(0)).enumerate() {
-        if !(all || c == certain || rng.random_bool(0.4)) {
-            continue;
-        }
-        // The bright tone of the plane: where print is missing, the rubber shows.
-        let mut values: Vec<f32> = plane.iter().copied().collect();
-        let place = values.len() * 7 / 10;
-        let flat = *values.select_nth_unstable_by(place, f32::total_cmp).1;
-        let level = level * rng.random_range(0.7..1.3f32);
-        plane.mapv_inplace(|v| (v + flatten * (flat - v) + level).clamp(0.0, 1.0));
-    }
-    toned
-}
-
-/// Thresholded Perlin noise, turned by up to 90 degrees either way: where the
-/// defect is, and how much of it shows at each pixel. A change of tone fades in
-/// from its edge in half of the cases, everything else begins at once.
-fn random_mask(
-    height: usize,
-    width: usize,
-    filling: Filling,
-    options: &SimulationOptions,
-    rng: &mut impl Rng,
-) -> (Array2<bool>, Array2<f32>) {
-    let mut cells = || 1usize << rng.random_range(0..options.perlin_scales);
-    let lattice = (cells(), cells());
-    let noise = random_perlin(height, width, lattice, rng);
-    let noise = rotate(&noise, rng.random_range(-90.0..90.0));
-    let mask = noise.map(|&v| v > options.perlin_threshold);
-    let weight = if filling == Filling::Tone && rng.random_bool(0.5) {
-        noise.map(|&v| ((v - options.perlin_threshold) / 0.2).clamp(0.0, 1.0))
-    } else {
-        mask.map(|&inside| f32::from(u8::from(inside)))
-    };
-    (mask, weight)
 }
 
 #[cfg(test)]
@@ -265,6 +205,46 @@ mod tests {
             let s = simulate(good.view(), &source, &options, Seed::new(i));
             assert!(!s.mask.iter().any(|inside| *inside));
         }
+    }
+
+    #[test]
+    fn kinds_come_by_their_shares_and_textures_take_the_rest() {
+        let options = SimulationOptions {
+            stain_share: 0.2,
+            blur_share: 0.5,
+            ..options()
+        };
+        let mut rng = Seed::new(4).rng();
+        let mut counts = [0; DefectKind::ALL.len()];
+        for _ in 0..2000 {
+            counts[options.draw_kind(&mut rng) as usize] += 1;
+        }
+        for kind in DefectKind::ALL {
+            let (count, share) = (counts[kind as usize], options.share(kind));
+            // Some four standard deviations.
+            assert!(
+                (count as f64 / 2000.0 - share).abs() < 0.045,
+                "{}",
+                kind.name()
+            );
+        }
+        assert!((options.share(DefectKind::Texture) - 0.3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn where_print_is_lacking_a_texture_stands_in_for_ink() {
+        let good = Array3::from_elem((1, 32, 32), 0.5);
+        let options = SimulationOptions {
+            clean_share: 0.0,
+            ink_removal_share: 1.0,
+            ..options()
+        };
+        let marked = (0..20).filter(|i| {
+            let seed = Seed::new(*i);
+            let s = simulate(good.view(), &AnomalySource::textures(), &options, seed);
+            s.mask.iter().any(|m| *m)
+        });
+        assert!(marked.count() > 10);
     }
 
     #[test]

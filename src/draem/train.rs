@@ -3,15 +3,23 @@
 //! DRAEM sections 3.1 to 3.4: in every step a batch of good images gets
 //! simulated defects; the reconstructive network is to undo them (L2 + SSIM),
 //! the discriminative one to mark them (focal loss); both learn together.
+//!
+//! Beyond the paper, each switched by its option: the weights are averaged
+//! ([`Ema`]), at equal intervals the averaged model is validated and the best
+//! kept ([`validate`](super::validate)), and pieces that look mislabelled are
+//! left out ([`contamination`](super::contamination)).
 
 use super::DraemOptions;
+use super::checkpoint::{self, Checkpoint, Progress};
+use super::contamination::{Plan, Sifting};
 use super::loss;
-use super::model::{Draem, DraemShape};
+use super::model::{Draem, DraemShape, Drawing};
 use super::network::Networks;
 use super::simulate::{Simulated, simulate};
-use super::source::AnomalySource;
+use super::source::{AnomalySource, DefectKind};
+use super::validate::{self, Validation, ValidationRow};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::nn::ema::Ema;
 use crate::nn::layers::Mode;
 use crate::nn::optim::{Adam, AdamOptions};
 use crate::nn::parameters::Parameters;
@@ -23,8 +31,16 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// Good images, `[channels, size, size]`, all of one shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces<'a> {
+    /// What is trained on.
+    pub train: &'a [Array3<f32>],
+    /// What is validated on. Without any, the last weights are kept.
+    pub validation: &'a [Array3<f32>],
+}
 
 /// The losses of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,23 +57,63 @@ pub struct LossRow {
     pub focal: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
+    /// Euclidean norm of all gradients, before clipping.
+    pub gradient_norm: f64,
 }
 
-/// Where training keeps what it needs to go on after a stop.
-#[derive(Debug, Clone)]
-pub struct Checkpoint {
-    /// The file.
-    pub path: PathBuf,
-    /// Whether to take it up if it is there.
-    pub resume: bool,
-    /// What must agree between the run that wrote it and the one that reads it.
-    pub fingerprint: String,
+/// What happened in a training run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// A row for each step.
+    pub losses: Vec<LossRow>,
+    /// A row for each validation.
+    pub validations: Vec<ValidationRow>,
+    /// What was found of training pieces that look mislabelled.
+    pub siftings: Vec<Sifting>,
+    /// After how many steps the kept weights were taken, if by validation.
+    pub kept_step: Option<usize>,
+}
+
+/// A sample and what the model made of it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The sample.
+    pub sample: Simulated,
+    /// The restored image and the map.
+    pub drawing: Drawing,
+}
+
+/// Is told how a training goes, to show it to people while it runs.
+pub trait Recorder: Sync {
+    /// Examples of each kind of simulated defect, before the first step.
+    ///
+    /// # Errors
+    /// Whatever writing them says; the training then ends.
+    fn examples(&self, examples: &[(DefectKind, Vec<Simulated>)]) -> Result<()>;
+
+    /// The history so far, and the same samples each time, drawn by the model
+    /// as it is.
+    ///
+    /// # Errors
+    /// As for [`Recorder::examples`].
+    fn progress(&self, history: &History, shown: &[Shown]) -> Result<()>;
+}
+
+/// Who watches a training, and where it keeps what it needs to go on.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Where to go on from after a stop.
+    pub checkpoint: Option<&'a Checkpoint>,
+    /// Who is told of losses and pictures.
+    pub recorder: Option<&'a dyn Recorder>,
+    /// Who is told of the steps.
+    pub observer: &'a dyn Observer,
 }
 
 /// How often the checkpoint is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
-/// Trains on good images `[channels, size, size]`, all of one shape.
+/// Trains on good images.
 ///
 /// The same images, options and seed give the same weights, also across a stop
 /// and a resume, on the CPU.
@@ -66,38 +122,73 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// [`Error::Stopped`] after a requested stop, with the checkpoint written;
 /// [`Error::Data`] without images; [`Error::NotFinite`] if training diverges.
 pub fn fit(
-    images: &[Array3<f32>],
+    pieces: Pieces<'_>,
     source: &AnomalySource,
     options: &DraemOptions,
     seed: Seed,
     device: &Device,
-    checkpoint: Option<&Checkpoint>,
-    observer: &dyn Observer,
-) -> Result<(Draem, Vec<LossRow>)> {
+    watch: Watch<'_>,
+) -> Result<(Draem, History)> {
     options.check()?;
+    let Watch {
+        checkpoint,
+        recorder,
+        observer,
+    } = watch;
+    let images = pieces.train;
     let first = images
         .first()
         .ok_or_else(|| Error::data("there is no good piece to train the anomaly model on"))?;
     let expected = (first.dim().0, options.size, options.size);
-    if let Some(other) = images.iter().find(|i| i.dim() != expected) {
+    let mut all = images.iter().chain(pieces.validation);
+    if let Some(other) = all.find(|i| i.dim() != expected) {
         return Err(Error::shape("training image", other.dim(), expected));
     }
     let mut state = State::new(expected.0, options, seed, device)?;
     if let Some(checkpoint) = checkpoint.filter(|c| c.resume && c.path.exists()) {
         state.load(checkpoint)?;
-        observer.note(&format!("going on from step {}", state.losses.len()));
+        observer.note(&format!("going on from step {}", state.done()));
     }
+    let validation = Validation {
+        pieces: match pieces.validation {
+            [] => images,
+            kept_back => kept_back,
+        },
+        source,
+        options: &options.simulation,
+        seed: seed.derive("draem.validation", 0),
+    };
+    let shown = match recorder {
+        None => Vec::new(),
+        Some(recorder) => {
+            if state.done() == 0 {
+                recorder.examples(&validation.examples())?;
+            }
+            validation.shown()
+        }
+    };
+    let plan = Plan::new(
+        images.len(),
+        options.contamination,
+        options.steps,
+        seed.derive("draem.contamination", 0),
+    );
     observer.begin("training anomaly model", options.steps as u64);
-    observer.skip(state.losses.len() as u64);
+    observer.skip(state.done() as u64);
     let mut written = Instant::now();
-    let mut order = Order::new(images.len(), seed);
-    for step in state.losses.len()..options.steps {
+    let mut order = Order::new(plan.trained_on(&state.history.siftings), seed);
+    for step in state.done()..options.steps {
         if observer.stop_requested() {
             if let Some(checkpoint) = checkpoint {
                 state.save(checkpoint)?;
             }
             observer.end();
             return Err(Error::Stopped);
+        }
+        if let Some(part) = plan.due(step, &state.history.siftings) {
+            let sifting = plan.sift(&state.model()?, images, part, step)?;
+            state.history.siftings.push(sifting);
+            order = Order::new(plan.trained_on(&state.history.siftings), seed);
         }
         order.prepare(step * options.batch, options.batch);
         let step_seed = seed.derive("draem.step", step as u64);
@@ -110,9 +201,18 @@ pub fn fit(
             })
             .collect();
         state.step(step, &batch, options)?;
+        if options.validates_after(step + 1) {
+            let model = state.model()?;
+            if !pieces.validation.is_empty() {
+                state.validated(validation.measure(&model, step + 1)?)?;
+            }
+            if let Some(recorder) = recorder {
+                recorder.progress(&state.history, &drawn(&model, &shown)?)?;
+            }
+        }
         observer.advance(1);
         if step % 20 == 19 {
-            let recent = &state.losses[step - 19..];
+            let recent = &state.history.losses[step - 19..];
             let mean = recent.iter().map(|r| r.total).sum::<f64>() / recent.len() as f64;
             observer.detail(&format!("loss {mean:.4}"));
         }
@@ -123,26 +223,32 @@ pub fn fit(
             written = Instant::now();
         }
     }
+    if let Some(checkpoint) = checkpoint {
+        // What comes after the training may be stopped, too.
+        state.save(checkpoint)?;
+    }
     observer.end();
-    let shape = DraemShape {
-        channels: expected.0,
-        size: options.size,
-        reconstructive_width: options.reconstructive_width,
-        discriminative_width: options.discriminative_width,
-    };
-    let weights = state.parameters.tensors().into_iter().collect();
-    Ok((Draem::new(shape, weights, device)?, state.losses))
+    Ok((state.kept_model()?, state.history))
+}
+
+fn drawn(model: &Draem, samples: &[Simulated]) -> Result<Vec<Shown>> {
+    let drawings = validate::draw(model, samples)?;
+    let samples = samples.iter().cloned();
+    Ok(samples
+        .zip(drawings)
+        .map(|(sample, drawing)| Shown { sample, drawing })
+        .collect())
 }
 
 /// Every image once, in a new order, before any comes again.
 struct Order {
-    images: usize,
+    images: Vec<usize>,
     seed: Seed,
     rounds: HashMap<usize, Vec<usize>>,
 }
 
 impl Order {
-    fn new(images: usize, seed: Seed) -> Self {
+    fn new(images: Vec<usize>, seed: Seed) -> Self {
         Self {
             images,
             seed,
@@ -152,12 +258,12 @@ impl Order {
 
     /// Draws the rounds that `draws` draws from `first` on fall into.
     fn prepare(&mut self, first: usize, draws: usize) {
-        let wanted = first / self.images..=(first + draws) / self.images;
+        let wanted = first / self.images.len()..=(first + draws) / self.images.len();
         self.rounds.retain(|round, _| wanted.contains(round));
         for round in wanted {
-            let (images, seed) = (self.images, self.seed);
+            let (images, seed) = (&self.images, self.seed);
             self.rounds.entry(round).or_insert_with(|| {
-                let mut order: Vec<usize> = (0..images).collect();
+                let mut order = images.clone();
                 order.shuffle(&mut seed.derive("draem.order", round as u64).rng());
                 order
             });
@@ -165,21 +271,31 @@ impl Order {
     }
 
     fn at(&self, draw: usize) -> usize {
-        self.rounds[&(draw / self.images)][draw % self.images]
+        self.rounds[&(draw / self.images.len())][draw % self.images.len()]
     }
 }
 
 /// Everything that changes during training.
 struct State {
+    shape: DraemShape,
     parameters: Parameters,
     networks: Networks,
     adam: Adam,
-    losses: Vec<LossRow>,
+    average: Option<Ema>,
+    /// The weights of the best validation.
+    best: HashMap<String, Tensor>,
+    history: History,
     device: Device,
 }
 
 impl State {
     fn new(channels: usize, options: &DraemOptions, seed: Seed, device: &Device) -> Result<Self> {
+        let shape = DraemShape {
+            channels,
+            size: options.size,
+            reconstructive_width: options.reconstructive_width,
+            discriminative_width: options.discriminative_width,
+        };
         let parameters = Parameters::new(seed.derive("draem.weights", 0), device);
         let networks = Networks::new(
             &parameters.root(),
@@ -194,13 +310,62 @@ impl State {
                 ..AdamOptions::adam(options.learning_rate)
             },
         )?;
+        let average = match options.ema > 0.0 {
+            true => Some(Ema::new(&parameters, options.ema)?),
+            false => None,
+        };
         Ok(Self {
+            shape,
             parameters,
             networks,
             adam,
-            losses: Vec::new(),
+            average,
+            best: HashMap::new(),
+            history: History::default(),
             device: device.clone(),
         })
+    }
+
+    /// Steps done.
+    fn done(&self) -> usize {
+        self.history.losses.len()
+    }
+
+    /// A copy of the weights that count: the averages, where they are kept.
+    fn weights(&self) -> Result<HashMap<String, Tensor>> {
+        match &self.average {
+            Some(average) => Ok(average.tensors()?.into_iter().collect()),
+            None => {
+                let tensors = self.parameters.tensors().into_iter();
+                tensors.map(|(name, t)| Ok((name, t.copy()?))).collect()
+            }
+        }
+    }
+
+    /// The model as it is.
+    fn model(&self) -> Result<Draem> {
+        Draem::new(self.shape, self.weights()?, &self.device)
+    }
+
+    /// The model that is kept: the best by validation, else the last.
+    fn kept_model(&self) -> Result<Draem> {
+        match self.history.kept_step {
+            Some(_) => Draem::new(self.shape, self.best.clone(), &self.device),
+            None => self.model(),
+        }
+    }
+
+    /// Notes a validation of the model as it is, and keeps the model if it is
+    /// the best so far.
+    fn validated(&mut self, row: ValidationRow) -> Result<()> {
+        let best = self.history.kept_step;
+        let best = best.and_then(|step| self.history.validations.iter().find(|r| r.step == step));
+        if best.is_none_or(|best| row.at_least_as_good_as(best)) {
+            self.best = self.weights()?;
+            self.history.kept_step = Some(row.step);
+        }
+        self.history.validations.push(row);
+        Ok(())
     }
 
     fn step(&mut self, step: usize, batch: &[Simulated], options: &DraemOptions) -> Result<()> {
@@ -229,190 +394,54 @@ impl State {
         let total = ((&l2 + &ssim)? + &focal)?;
         let learning_rate = options.learning_rate_at(step);
         self.adam.set_learning_rate(learning_rate);
-        self.adam.backward_step(&total)?;
+        let gradient_norm = self.adam.backward_step(&total)?;
+        if let Some(average) = &mut self.average {
+            average.update()?;
+        }
         let value = |t: &Tensor| -> Result<f64> { Ok(f64::from(t.to_scalar::<f32>()?)) };
-        self.losses.push(LossRow {
+        self.history.losses.push(LossRow {
             step: step + 1,
             total: value(&total)?,
             l2: value(&l2)?,
             ssim: value(&ssim)?,
             focal: value(&focal)?,
             learning_rate,
+            gradient_norm,
         });
         Ok(())
     }
 
     fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let tensors = self
-            .parameters
-            .tensors()
-            .into_iter()
-            .map(|(name, t)| (format!("weights.{name}"), t))
-            .chain(
-                self.adam
-                    .state()?
-                    .into_iter()
-                    .map(|(name, t)| (format!("adam.{name}"), t)),
-            );
-        let losses = serde_json::to_string(&self.losses)
-            .map_err(|e| Error::data(format!("cannot write the losses: {e}")))?;
-        let metadata = HashMap::from([
-            ("fingerprint".to_string(), checkpoint.fingerprint.clone()),
-            ("losses".to_string(), losses),
-        ]);
-        let bytes = safetensors::serialize(tensors, Some(metadata))
-            .map_err(|e| Error::data(format!("cannot write the checkpoint: {e}")))?;
-        files::write_atomic(&checkpoint.path, &bytes)
+        let mut parts = vec![
+            ("weights", self.parameters.tensors()),
+            ("adam", self.adam.state()?),
+        ];
+        if let Some(average) = &self.average {
+            parts.push(("average", average.tensors()?));
+        }
+        let mut best: Vec<_> = self.best.clone().into_iter().collect();
+        best.sort_by(|a, b| a.0.cmp(&b.0));
+        parts.push(("best", best));
+        let progress = Progress {
+            fingerprint: checkpoint.fingerprint.clone(),
+            averaged: self.average.as_ref().map_or(0, Ema::updates),
+            history: self.history.clone(),
+        };
+        checkpoint::write(&checkpoint.path, &progress, parts)
     }
 
     fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let path = &checkpoint.path;
-        let (tensors, metadata) = read_checkpoint(path, &self.device)?;
-        if metadata.get("fingerprint") != Some(&checkpoint.fingerprint) {
-            return Err(Error::malformed(
-                path,
-                "the checkpoint is of a run with other data, settings or seed",
-            )
-            .help("resume with what that run was started with, or start anew with --force"));
+        let read = checkpoint::read(checkpoint, &self.device)?;
+        self.parameters.load(&read.part("weights"))?;
+        self.adam.load_state(&read.part("adam"))?;
+        if let Some(average) = &mut self.average {
+            average.load(&read.part("average"), read.progress.averaged)?;
         }
-        let part = |prefix: &str| -> HashMap<String, Tensor> {
-            tensors
-                .iter()
-                .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_string(), t.clone())))
-                .collect()
-        };
-        self.parameters.load(&part("weights."))?;
-        self.adam.load_state(&part("adam."))?;
-        self.losses = metadata
-            .get("losses")
-            .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| Error::malformed(path, "the checkpoint lacks its losses"))?;
+        self.best = read.part("best");
+        self.history = read.progress.history;
         Ok(())
     }
 }
 
-type Tensors = HashMap<String, Tensor>;
-
-/// A checkpoint's tensors and texts.
-fn read_checkpoint(path: &Path, device: &Device) -> Result<(Tensors, HashMap<String, String>)> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let wrong = |e: safetensors::SafeTensorError| Error::malformed(path, e.to_string());
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(wrong)?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device)?;
-    Ok((tensors, metadata))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::progress::Silent;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    fn tiny() -> DraemOptions {
-        DraemOptions {
-            size: 32,
-            reconstructive_width: 2,
-            discriminative_width: 2,
-            steps: 6,
-            batch: 2,
-            warmup: 2,
-            ..DraemOptions::default()
-        }
-    }
-
-    fn images() -> Vec<Array3<f32>> {
-        (0..5)
-            .map(|i| {
-                Array3::from_shape_fn((2, 32, 32), |(c, y, x)| {
-                    ((c * 5 + i + y / 4 + x / 8) % 7) as f32 / 7.0
-                })
-            })
-            .collect()
-    }
-
-    /// Asks to stop after some questions.
-    struct StopAfter(AtomicUsize);
-
-    impl Observer for StopAfter {
-        fn stop_requested(&self) -> bool {
-            self.0.fetch_sub(1, Ordering::SeqCst) == 0
-        }
-    }
-
-    #[test]
-    fn a_stopped_and_resumed_training_ends_in_the_same_weights() {
-        let (images, source, seed) = (images(), AnomalySource::textures(), Seed::new(1));
-        let train = |checkpoint: Option<&Checkpoint>, observer: &dyn Observer| {
-            fit(
-                &images,
-                &source,
-                &tiny(),
-                seed,
-                &Device::Cpu,
-                checkpoint,
-                observer,
-            )
-        };
-        let (whole, losses) = train(None, &Silent).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let mut checkpoint = Checkpoint {
-            path: dir.path().join("checkpoint.safetensors"),
-            resume: true,
-            fingerprint: "a".into(),
-        };
-        let stopped = train(Some(&checkpoint), &StopAfter(AtomicUsize::new(3)));
-        assert!(matches!(stopped, Err(Error::Stopped)));
-        let (resumed, again) = train(Some(&checkpoint), &Silent).unwrap();
-        assert_eq!(
-            whole.to_safetensors().unwrap(),
-            resumed.to_safetensors().unwrap()
-        );
-        assert_eq!(losses, again);
-        checkpoint.fingerprint = "b".into();
-        assert!(train(Some(&checkpoint), &Silent).is_err());
-    }
-
-    #[test]
-    fn the_number_of_threads_changes_nothing() {
-        let (images, source, seed) = (images(), AnomalySource::textures(), Seed::new(2));
-        let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let options = tiny();
-                fit(
-                    &images,
-                    &source,
-                    &options,
-                    seed,
-                    &Device::Cpu,
-                    None,
-                    &Silent,
-                )
-                .unwrap()
-                .0
-                .to_safetensors()
-                .unwrap()
-            })
-        };
-        assert_eq!(with(1), with(3));
-    }
-
-    #[test]
-    fn every_image_comes_once_before_any_comes_again() {
-        let mut order = Order::new(5, Seed::new(3));
-        let mut seen = Vec::new();
-        for step in 0..5 {
-            order.prepare(step * 2, 2);
-            seen.extend([order.at(step * 2), order.at(step * 2 + 1)]);
-        }
-        for round in seen.chunks(5) {
-            let mut round = round.to_vec();
-            round.sort_unstable();
-            assert_eq!(round, [0, 1, 2, 3, 4]);
-        }
-    }
-}
+mod tests;

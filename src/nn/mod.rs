@@ -5,6 +5,7 @@
 //! Tensors are candle's, `f32`, in the order `[n, c, h, w]`. What candle
 //! 0.11.1 computes slowly or differentiates wrongly is done in [`ops`].
 
+pub mod ema;
 pub mod engine;
 pub mod init;
 mod kernels;

@@ -5,15 +5,15 @@ use super::decide::{self, FittingRows};
 use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
 use super::{BackboneFile, Hybrid, Pipeline, Training};
-use crate::data::annotation::GOOD;
 use crate::data::colour::Calibration;
 use crate::data::dataset::Dataset;
 use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
 use crate::data::reader::{ImageReader, Limits};
-use crate::data::sample::Sample;
-use crate::draem::train::{self, Checkpoint, LossRow};
-use crate::draem::{AnomalySource, Draem};
+use crate::data::sample::{Sample, SampleId};
+use crate::draem::checkpoint::Checkpoint;
+use crate::draem::train::{self, History, Pieces, Recorder, Watch};
+use crate::draem::{AnomalySource, Draem, LEAST_TO_VALIDATE};
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::progress::Observer;
@@ -50,18 +50,36 @@ pub struct Plan<'a> {
     pub workspace: &'a Path,
     /// Whether to go on from the checkpoints there.
     pub resume: bool,
+    /// Is told how the training of the anomaly model that is kept goes.
+    pub recorder: Option<&'a dyn Recorder>,
 }
 
 /// What training gives.
 pub struct Fitted {
     /// The trained pipeline.
     pub pipeline: Pipeline,
-    /// Losses of the anomaly model that is kept.
-    pub losses: Vec<LossRow>,
+    /// Losses and validations of the anomaly model that is kept.
+    pub history: History,
+    /// The good training pieces with the scores by which some were left out as
+    /// mislabelled; empty unless that was asked for.
+    pub sifted: Vec<SiftedPiece>,
     /// Measures on the held-out pieces, if there are any.
     pub evaluation: Option<Evaluation>,
     /// Pieces left out because they could not be read.
     pub unreadable: Vec<Unreadable>,
+}
+
+/// A good training piece that was scored for signs of being mislabelled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SiftedPiece {
+    /// The sample.
+    pub id: SampleId,
+    /// Steps done when it was scored.
+    pub step: usize,
+    /// Its image score by a model that did not train on it then.
+    pub score: f64,
+    /// Whether it was not trained on from then on.
+    pub left_out: bool,
 }
 
 /// Trains a pipeline.
@@ -93,8 +111,10 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         MapFitting::CrossFit => trainer.parts(&training)?,
         MapFitting::HeldOut | MapFitting::Seen => Vec::new(),
     };
-    let (draem, losses, mut bad) = trainer.draem(&seen, "draem", observer)?;
-    unreadable.append(&mut bad);
+    let trained = trainer.draem(&seen, "draem", plan.recorder, observer)?;
+    let sifted = trained.sifted();
+    let Trained { draem, history, .. } = trained;
+    unreadable.extend(trained.unreadable);
 
     let backbone = match (settings.model, &plan.backbone) {
         (ModelKind::Draem, _) => None,
@@ -195,6 +215,21 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
             unreadable.len()
         ));
     }
+    if trained.validation_pieces > 0 {
+        notes.push(format!(
+            "{} of the good pieces for the anomaly model were not trained on: the weights of step \
+             {}, best on defects simulated on them, were kept",
+            trained.validation_pieces,
+            history.kept_step.unwrap_or(settings.draem.steps)
+        ));
+    }
+    if !sifted.is_empty() {
+        notes.push(format!(
+            "{} of {} good training pieces looked mislabelled and were left out (contamination.csv)",
+            sifted.iter().filter(|s| s.left_out).count(),
+            sifted.len()
+        ));
+    }
     let pipeline = Pipeline {
         format: plan.dataset.format.clone(),
         classes: decided.classes,
@@ -224,7 +259,8 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     };
     Ok(Fitted {
         pipeline,
-        losses,
+        history,
+        sifted,
         evaluation,
         unreadable,
     })
@@ -275,42 +311,73 @@ struct Trainer<'a> {
 
 type Drawn<'a> = (Vec<&'a Sample>, Rows);
 
+/// A trained anomaly model.
+struct Trained {
+    draem: Draem,
+    history: History,
+    /// The pieces trained on, as `history` counts them.
+    ids: Vec<SampleId>,
+    validation_pieces: usize,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Trained {
+    /// What was found of mislabelled pieces, in the order of the pieces.
+    fn sifted(&self) -> Vec<SiftedPiece> {
+        let mut found: Vec<(usize, SiftedPiece)> = Vec::new();
+        for sifting in &self.history.siftings {
+            for (&piece, &score) in sifting.pieces.iter().zip(&sifting.scores) {
+                let sifted = SiftedPiece {
+                    id: self.ids[piece].clone(),
+                    step: sifting.step,
+                    score,
+                    left_out: sifting.left_out.contains(&piece),
+                };
+                found.push((piece, sifted));
+            }
+        }
+        found.sort_by_key(|(piece, _)| *piece);
+        found.into_iter().map(|(_, sifted)| sifted).collect()
+    }
+}
+
+/// Images that could be read, with their ids.
+type ReadImages = (Vec<SampleId>, Vec<Array3<f32>>);
+
 impl Trainer<'_> {
     /// Trains on the good pieces of a set; `name` names checkpoint and seed.
     fn draem(
         &self,
         pieces: &TrainingSet<'_>,
         name: &str,
+        recorder: Option<&dyn Recorder>,
         observer: &dyn Observer,
-    ) -> Result<(Draem, Vec<LossRow>, Vec<Unreadable>)> {
+    ) -> Result<Trained> {
         let options = &self.plan.settings.draem;
-        let samples: Vec<&Sample> = pieces
-            .samples()
-            .filter(|s| s.label() == Some(GOOD))
-            .collect();
-        observer.begin("reading good pieces", samples.len() as u64);
-        let read: Vec<Result<Array3<f32>>> = samples
-            .par_iter()
-            .map(|sample| {
-                let image = self
-                    .reader
-                    .read(sample)?
-                    .resize(options.size, options.size)?;
-                observer.advance(1);
-                Ok(image.pixels().clone())
-            })
-            .collect();
+        let good = pieces.good();
+        let seed = self.seed.derive(name, 0);
+        let (trained, kept_back) =
+            match options.validation_share > 0.0 && good.len() >= LEAST_TO_VALIDATE {
+                true => {
+                    let seed = seed.derive("validation", 0);
+                    // With a single group there is nothing to keep back.
+                    match good.split(options.validation_share, seed) {
+                        Ok((trained, kept_back)) => (trained, Some(kept_back)),
+                        Err(_) => (good, None),
+                    }
+                }
+                false => (good, None),
+            };
+        let samples: Vec<&Sample> = trained.samples().collect();
+        let validation: Vec<&Sample> = kept_back.iter().flat_map(TrainingSet::samples).collect();
+        let mut unreadable = Vec::new();
+        observer.begin(
+            "reading good pieces",
+            (samples.len() + validation.len()) as u64,
+        );
+        let (ids, images) = self.read(&samples, &mut unreadable, observer);
+        let (validation_ids, validation) = self.read(&validation, &mut unreadable, observer);
         observer.end();
-        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
-        for (sample, image) in samples.iter().zip(read) {
-            match image {
-                Ok(image) => images.push(image),
-                Err(error) => unreadable.push(Unreadable {
-                    id: sample.id.clone(),
-                    reason: crate::error::reason(&error, sample.path()),
-                }),
-            }
-        }
         let images = Arc::new(images);
         let mut source = AnomalySource::textures().with_pieces(images.clone());
         if !self.plan.pictures.is_empty() {
@@ -319,18 +386,62 @@ impl Trainer<'_> {
         let checkpoint = Checkpoint {
             path: self.checkpoint(name),
             resume: self.plan.resume,
-            fingerprint: self.fingerprint(&samples),
+            fingerprint: self.fingerprint(&ids, &validation_ids),
         };
-        let (draem, losses) = train::fit(
-            &images,
+        let (draem, history) = train::fit(
+            Pieces {
+                train: &images,
+                validation: &validation,
+            },
             &source,
             options,
-            self.seed.derive(name, 0),
+            seed,
             &self.plan.device,
-            Some(&checkpoint),
-            observer,
+            Watch {
+                checkpoint: Some(&checkpoint),
+                recorder,
+                observer,
+            },
         )?;
-        Ok((draem, losses, unreadable))
+        Ok(Trained {
+            draem,
+            history,
+            ids,
+            validation_pieces: validation.len(),
+            unreadable,
+        })
+    }
+
+    /// Reads pieces at the networks' size.
+    fn read(
+        &self,
+        samples: &[&Sample],
+        unreadable: &mut Vec<Unreadable>,
+        observer: &dyn Observer,
+    ) -> ReadImages {
+        let size = self.plan.settings.draem.size;
+        let read: Vec<Result<Array3<f32>>> = samples
+            .par_iter()
+            .map(|sample| {
+                let image = self.reader.read(sample)?.resize(size, size)?;
+                observer.advance(1);
+                Ok(image.pixels().clone())
+            })
+            .collect();
+        let (mut ids, mut images) = (Vec::new(), Vec::new());
+        for (sample, image) in samples.iter().zip(read) {
+            match image {
+                Ok(image) => {
+                    ids.push(sample.id.clone());
+                    images.push(image);
+                }
+                Err(error) => unreadable.push(Unreadable {
+                    id: sample.id.clone(),
+                    reason: crate::error::reason(&error, sample.path()),
+                }),
+            }
+        }
+        (ids, images)
     }
 
     fn checkpoint(&self, name: &str) -> PathBuf {
@@ -338,14 +449,17 @@ impl Trainer<'_> {
     }
 
     /// What must agree for a checkpoint to be taken up.
-    fn fingerprint(&self, samples: &[&Sample]) -> String {
+    fn fingerprint(&self, trained: &[SampleId], validation: &[SampleId]) -> String {
         let mut hash = Sha256::new();
         hash.update(self.plan.seed.to_le_bytes());
         hash.update(format!("{:?}", self.plan.settings.draem));
         hash.update(format!("{:?}", self.plan.dataset.format));
-        for sample in samples {
-            hash.update(sample.id.as_str());
-            hash.update([0]);
+        for ids in [trained, validation] {
+            for id in ids {
+                hash.update(id.as_str());
+                hash.update([0]);
+            }
+            hash.update([1]);
         }
         for picture in &self.plan.pictures {
             for value in picture.as_slice() {
@@ -392,7 +506,8 @@ impl Trainer<'_> {
         let mut all: Option<Rows> = None;
         for (part, taken) in parts.iter().enumerate() {
             let others = training.good().without(taken);
-            let (draem, _, _) = self.draem(&others, &format!("draem-part-{part}"), observer)?;
+            let name = format!("draem-part-{part}");
+            let draem = self.draem(&others, &name, None, observer)?.draem;
             let chosen: Vec<&Sample> = taken.samples().collect();
             let rows = rows::draw(
                 &chosen,

@@ -4,8 +4,8 @@
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
 //! are written), [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
-//! [`html`]. [`run`] holds what a run was. [`plots`] and
-//! [`markdown`] serve training and evaluation.
+//! [`html`]. [`run`] holds what a run was. [`plots`] and [`markdown`] serve
+//! training and evaluation; [`training`] shows a training while it runs.
 //!
 //! A whole run, as `goma score` does it:
 //!
@@ -73,5 +73,8 @@ pub mod scores;
 pub mod table;
 #[cfg(feature = "parquet")]
 mod table_parquet;
+pub mod tensorboard;
 pub mod thumbs;
+pub mod training;
+pub mod training_sheet;
 pub mod worst;

@@ -1,81 +1,36 @@
-//! What simulated defects are filled with.
+//! The paper's defects: regions filled with a foreign texture.
 //!
-//! The paper takes pictures of the Describable Textures Dataset. goma needs no
-//! download: it paints textures itself and cuts up good pieces, or takes a
-//! folder of pictures (`--anomaly-source`).
+//! DRAEM section 3.3: Perlin noise is thresholded into a mask, the mask is
+//! filled from a texture source under random augmentations, and blended with
+//! opacity beta: `I_a = (1 - M) I + (1 - beta) M A + beta M I`.
 
-use crate::data::image::Image;
-use crate::error::{Error, Result};
+use super::region::{Edge, blend, perlin_region};
+use super::{AnomalySource, Defect, SimulationOptions};
+use crate::draem::augment::augment;
 use crate::pretrain::textures;
 use ndarray::{Array3, ArrayView3, Axis, s};
 use rand::Rng;
 use rand::seq::SliceRandom;
-use std::sync::Arc;
 
-/// A source of textures for any number of channels.
-#[derive(Debug, Clone)]
-pub struct AnomalySource {
-    pictures: Vec<Array3<f32>>,
-    pieces: Arc<Vec<Array3<f32>>>,
+/// The piece with a textured region, which is the mask.
+pub fn textured(
+    source: &AnomalySource,
+    good: ArrayView3<'_, f32>,
+    options: &SimulationOptions,
+    rng: &mut impl Rng,
+) -> Defect {
+    let (_, height, width) = good.dim();
+    let mut texture = source.draw(good.dim(), rng);
+    augment(&mut texture, rng);
+    let region = perlin_region((height, width), options, Edge::Hard, rng);
+    let beta = rng.random::<f32>() * options.beta_max;
+    Defect {
+        image: blend(good, &texture, &region, 1.0 - beta),
+        mask: region.mapv(|weight| weight > 0.0),
+    }
 }
 
 impl AnomalySource {
-    /// Painted textures alone.
-    #[must_use]
-    pub fn textures() -> Self {
-        Self {
-            pictures: Vec::new(),
-            pieces: Arc::default(),
-        }
-    }
-
-    /// Adds the good pieces themselves, cut into blocks and shuffled: they have
-    /// the right grain, channels and print, in the wrong place.
-    #[must_use]
-    pub fn with_pieces(mut self, pieces: Arc<Vec<Array3<f32>>>) -> Self {
-        self.pieces = pieces;
-        self
-    }
-
-    /// Takes pictures in place of painted textures.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if there is none.
-    pub fn with_pictures(mut self, pictures: &[Image]) -> Result<Self> {
-        if pictures.is_empty() {
-            return Err(Error::data("the anomaly source holds no picture"));
-        }
-        self.pictures = pictures.iter().map(|p| p.pixels().clone()).collect();
-        Ok(self)
-    }
-
-    /// Whether there are good pieces to cut from.
-    #[must_use]
-    pub fn has_pieces(&self) -> bool {
-        !self.pieces.is_empty()
-    }
-
-    /// Another good piece, moved by up to an eighth of its size and perhaps
-    /// mirrored; `image` itself where there are no pieces.
-    pub(super) fn displaced(&self, image: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
-        let (channels, height, width) = image.dim();
-        let piece = match self.pieces.len() {
-            0 => image.to_owned(),
-            n => self.pieces[rng.random_range(0..n)].clone(),
-        };
-        let moved = |side: usize, rng: &mut dyn rand::RngCore| {
-            let reach = (side / 8).max(1) as i64;
-            rng.random_range(-reach..=reach)
-        };
-        let (dy, dx) = (moved(height, rng), moved(width, rng));
-        let mirrored = rng.random_bool(0.25);
-        let at = |i: usize, d: i64, n: usize| (i as i64 + d).clamp(0, n as i64 - 1) as usize;
-        Array3::from_shape_fn((channels, height, width), |(c, y, x)| {
-            let x = if mirrored { width - 1 - x } else { x };
-            piece[[c, at(y, dy, height), at(x, dx, width)]]
-        })
-    }
-
     /// A texture `[channels, height, width]` in `0..=1`: half of the time from
     /// a good piece (where there are any), else a picture or painted.
     pub fn draw(&self, shape: (usize, usize, usize), rng: &mut impl Rng) -> Array3<f32> {
@@ -172,6 +127,7 @@ fn shuffle_blocks(piece: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::image::Image;
     use crate::random::Seed;
 
     #[test]

@@ -1,0 +1,188 @@
+//! Training as a whole: resuming, threads, order.
+
+use super::*;
+use crate::progress::Silent;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn tiny() -> DraemOptions {
+    DraemOptions {
+        size: 32,
+        reconstructive_width: 2,
+        discriminative_width: 2,
+        steps: 6,
+        batch: 2,
+        warmup: 2,
+        validations: 2,
+        ..DraemOptions::default()
+    }
+}
+
+fn images() -> Vec<Array3<f32>> {
+    (0..8)
+        .map(|i| {
+            Array3::from_shape_fn((2, 32, 32), |(c, y, x)| {
+                ((c * 5 + i + y / 4 + x / 8) % 7) as f32 / 7.0
+            })
+        })
+        .collect()
+}
+
+/// Asks to stop after some questions.
+struct StopAfter(AtomicUsize);
+
+impl Observer for StopAfter {
+    fn stop_requested(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+}
+
+/// Trains on the first pieces and validates on the rest.
+fn train(
+    options: &DraemOptions,
+    seed: Seed,
+    checkpoint: Option<&Checkpoint>,
+    observer: &dyn Observer,
+) -> Result<(Draem, History)> {
+    let images = images();
+    let (train, validation) = images.split_at(6);
+    fit(
+        Pieces { train, validation },
+        &AnomalySource::textures().with_pieces(train.to_vec().into()),
+        options,
+        seed,
+        &Device::Cpu,
+        Watch {
+            checkpoint,
+            recorder: None,
+            observer,
+        },
+    )
+}
+
+/// Stops at each step in turn and goes on: all that a run keeps must be that of
+/// a run without a stop, to the byte (the checkpoint holds weights, average,
+/// optimiser, best weights, validations and what was left out).
+#[test]
+fn a_stopped_and_resumed_training_is_that_without_a_stop_to_the_byte() {
+    let options = DraemOptions {
+        steps: 7,
+        validations: 3,
+        ema: 0.5,
+        contamination: 0.4,
+        ..tiny()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = |name: &str| Checkpoint {
+        path: dir.path().join(name),
+        resume: true,
+        fingerprint: "a".into(),
+    };
+    let straight = checkpoint("straight");
+    let (model, history) = train(&options, Seed::new(1), Some(&straight), &Silent).unwrap();
+    assert_eq!(history.validations.len(), 3);
+    assert_eq!(history.siftings.len(), 3);
+    assert!(history.kept_step.is_some());
+    let expected = std::fs::read(&straight.path).unwrap();
+    for stop in 1..7 {
+        let halting = checkpoint(&format!("halting-{stop}"));
+        let stopping = StopAfter(AtomicUsize::new(stop));
+        let stopped = train(&options, Seed::new(1), Some(&halting), &stopping);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        let (resumed, again) = train(&options, Seed::new(1), Some(&halting), &Silent).unwrap();
+        assert_eq!(
+            model.to_safetensors().unwrap(),
+            resumed.to_safetensors().unwrap()
+        );
+        assert_eq!(history, again);
+        assert!(expected == std::fs::read(&halting.path).unwrap(), "{stop}");
+    }
+    let other = Checkpoint {
+        fingerprint: "b".into(),
+        ..straight
+    };
+    assert!(train(&options, Seed::new(1), Some(&other), &Silent).is_err());
+}
+
+#[test]
+fn the_weights_of_the_best_validation_are_kept() {
+    // A learning rate that ruins what the first steps have learnt.
+    let options = DraemOptions {
+        steps: 8,
+        validations: 4,
+        learning_rate: 0.9,
+        warmup: 0,
+        clip: 0.0,
+        ema: 0.0,
+        ..tiny()
+    };
+    let (model, history) = train(&options, Seed::new(5), None, &Silent).unwrap();
+    let kept = history.kept_step.unwrap();
+    let best = history.validations.iter().find(|r| r.step == kept).unwrap();
+    for row in &history.validations {
+        assert!(best.at_least_as_good_as(row) || row.pixel_ap == best.pixel_ap);
+    }
+    // They are the weights that the run had at that step: those of the same run
+    // stopped there.
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint {
+        path: dir.path().join("checkpoint"),
+        resume: false,
+        fingerprint: String::new(),
+    };
+    let stopping = StopAfter(AtomicUsize::new(kept));
+    let _ = train(&options, Seed::new(5), Some(&checkpoint), &stopping);
+    let read = super::checkpoint::read(&checkpoint, &Device::Cpu).unwrap();
+    let then = Draem::new(model.shape(), read.part("weights"), &Device::Cpu).unwrap();
+    assert_eq!(
+        model.to_safetensors().unwrap(),
+        then.to_safetensors().unwrap()
+    );
+}
+
+#[test]
+fn pieces_that_are_left_out_are_trained_on_no_more() {
+    let options = DraemOptions {
+        steps: 10,
+        contamination: 0.4,
+        ..tiny()
+    };
+    let (_, history) = train(&options, Seed::new(3), None, &Silent).unwrap();
+    let left_out: Vec<usize> = history
+        .siftings
+        .iter()
+        .flat_map(|s| s.left_out.clone())
+        .collect();
+    assert_eq!(left_out.len(), 3); // of each part of two 0.4, rounded
+    let (_, without) = train(&tiny(), Seed::new(3), None, &Silent).unwrap();
+    assert!(without.siftings.is_empty());
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let (model, history) = train(&tiny(), Seed::new(2), None, &Silent).unwrap();
+            (model.to_safetensors().unwrap(), history)
+        })
+    };
+    assert!(with(1) == with(3));
+}
+
+#[test]
+fn every_image_comes_once_before_any_comes_again() {
+    let mut order = Order::new((0..5).collect(), Seed::new(3));
+    let mut seen = Vec::new();
+    for step in 0..5 {
+        order.prepare(step * 2, 2);
+        seen.extend([order.at(step * 2), order.at(step * 2 + 1)]);
+    }
+    for round in seen.chunks(5) {
+        let mut round = round.to_vec();
+        round.sort_unstable();
+        assert_eq!(round, [0, 1, 2, 3, 4]);
+    }
+}
