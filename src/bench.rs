@@ -103,7 +103,7 @@ pub fn measure(
         let mut output = folder()?;
         let begun = Instant::now();
         stream::score(
-            pipeline,
+            stream::Models::one(pipeline),
             entries,
             reader,
             &mut output,
@@ -187,7 +187,8 @@ fn round(
         clock.start();
         let found = batch
             .iter()
-            .zip(images.into_iter().zip(inspections).map(Ok));
+            .zip(images.into_iter().zip(inspections))
+            .map(|(input, (image, inspection))| (input, Ok((image, inspection, None))));
         stream::write_batch(found.collect(), &pipeline.scale, folder)?;
         clock.stop(&mut times[4]);
     }

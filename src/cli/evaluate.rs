@@ -12,9 +12,9 @@ use goma::data::reader::ImageReader;
 use goma::data::sample::Sample;
 use goma::metrics::report::{Labelled, ReportOptions};
 use goma::metrics::{BootstrapOptions, Report};
-use goma::pipeline::evaluate::Measured;
+use goma::pipeline::measure::{self, Measured};
 use goma::random::Seed;
-use goma::{Error, Result, pipeline, store};
+use goma::{Error, Result, store};
 use std::path::{Path, PathBuf};
 
 /// Measure a bundle, or anybody's predictions, on labelled data
@@ -77,7 +77,7 @@ pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<
         ));
     };
     let read = predictions::read(path, args.score.as_deref())?;
-    let mut report = measure(&read.labelled, args, common)?;
+    let mut report = measured(&read.labelled, args, common)?;
     report.notes.extend(read.notes);
     print(&report, common, terminal)?;
     Ok(match read.unreadable {
@@ -87,7 +87,7 @@ pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<
 }
 
 /// All measures, as the flags ask for them.
-fn measure(data: &Labelled, args: &EvaluateArgs, common: &Common) -> Result<Report> {
+fn measured(data: &Labelled, args: &EvaluateArgs, common: &Common) -> Result<Report> {
     if let Some(t) = args.threshold.filter(|t| !t.is_finite()) {
         return Err(Error::setting(
             "threshold",
@@ -119,12 +119,12 @@ fn of_bundle(
     common: &Common,
     terminal: &Terminal,
 ) -> Result<Outcome> {
-    let bundle = store::open(bundle, &super::device(common)?)?;
-    let pipeline = &bundle.pipeline;
+    let model = store::open_any(bundle, &super::device(common)?)?;
+    let about = model.inspector.about();
     let mut reading = args.reading.options();
-    reading.classes = pipeline.settings.classes;
-    super::data::require_channels(&mut reading, &pipeline.format)?;
-    reading.fallback = Some(pipeline.format.clone());
+    reading.classes = about.settings.classes;
+    super::data::require_channels(&mut reading, about.format)?;
+    reading.fallback = Some(about.format.clone());
     let dataset = Dataset::open(data, &reading)?;
     let samples: Vec<&Sample> = dataset
         .labelled()
@@ -139,12 +139,13 @@ fn of_bundle(
     }
     let reader = ImageReader::new(dataset.format.clone(), reading.limits());
     let seed = Seed::new(common.seed).derive("evaluate", 0);
+    let inspectors = [model.inspector.as_ref()];
+    let judged = measure::judge(&inspectors, &samples, &reader, terminal)?;
     let Measured {
         mut report,
         anomaly_score,
-        pixels,
-        mut unreadable,
-    } = pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
+    } = measure::measure(&judged, 0, inspectors[0], &options(args), seed)?;
+    let (pixels, mut unreadable) = (judged.pixels, judged.unreadable);
     unreadable.extend(super::data::without_pixels(&dataset));
     report.notes.extend(dataset.notes.iter().cloned());
     report.notes.extend(

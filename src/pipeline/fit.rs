@@ -97,9 +97,9 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     unreadable.append(&mut bad);
 
     let backbone = match (settings.model, &plan.backbone) {
-        (ModelKind::Draem, _) => None,
         (ModelKind::Hybrid, Some(backbone)) => Some(backbone),
         (ModelKind::Hybrid, None) => return Err(Error::data("a hybrid model needs a backbone")),
+        _ => None,
     };
     let mode = settings.features.input;
     // Measuring every input mode on the held-out pieces takes all features.
@@ -252,7 +252,7 @@ fn maps_sentence(settings: &Settings) -> String {
 }
 
 /// A data set in a few words: counts, classes, channels; no path.
-fn describe(dataset: &Dataset) -> String {
+pub(super) fn describe(dataset: &Dataset) -> String {
     let counts: Vec<String> = dataset
         .counts()
         .into_iter()

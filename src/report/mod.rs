@@ -4,7 +4,7 @@
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
 //! are written), [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
-//! [`html`]. [`run`] holds what a run was. [`plots`] and
+//! [`html`]. [`run`] holds what a run was. [`plots`], [`curves`] and
 //! [`markdown`] serve training and evaluation.
 //!
 //! A whole run, as `goma score` does it:
@@ -56,6 +56,7 @@
 //! # }
 //! ```
 
+pub mod curves;
 pub mod digits;
 pub mod features;
 #[cfg(feature = "parquet")]
@@ -66,6 +67,7 @@ pub mod heatmap;
 pub mod html;
 pub mod journal;
 pub mod markdown;
+pub mod picture;
 pub mod plots;
 pub mod run;
 pub mod score_folder;
