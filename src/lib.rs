@@ -7,6 +7,7 @@
 //! trained pipeline as a folder, [`report`] shows what was found. Beside it all
 //! stands the supervised [`baseline`], and [`ablation`] varies it.
 
+pub mod ablation;
 pub mod baseline;
 pub mod bench;
 pub mod bundled;

@@ -19,6 +19,9 @@ const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 pub enum PixelInput {
     /// Its pixels.
     Pixels,
+    /// Its brightness in every channel: of three channels 0.299 R + 0.587 G +
+    /// 0.114 B (ITU-R BT.601), of others the mean.
+    Grey,
     /// Canny's edges of each channel, 0 or 1.
     ///
     /// J. Canny: A computational approach to edge detection, PAMI 8(6), 1986,
@@ -68,6 +71,7 @@ impl View {
         let image = image.resize(self.size, self.size)?;
         match self.input {
             PixelInput::Pixels => Ok(image),
+            PixelInput::Grey => Image::new(grey(&image)),
             PixelInput::Canny => Image::new(self.edges(&image)),
         }
     }
@@ -122,6 +126,22 @@ impl View {
     }
 }
 
+/// The picture's brightness, once for each channel.
+fn grey(image: &Image) -> Array3<f32> {
+    let n = image.channels();
+    let weights = match n {
+        3 => vec![0.299, 0.587, 0.114],
+        n => vec![1.0 / n as f32; n],
+    };
+    let (_, h, w) = image.pixels().dim();
+    let mut sum = Array3::zeros((1, h, w));
+    for (c, weight) in weights.into_iter().enumerate() {
+        sum.index_axis_mut(ndarray::Axis(0), 0)
+            .scaled_add(weight, &image.channel(c));
+    }
+    ndarray::concatenate(ndarray::Axis(0), &vec![sum.view(); n]).expect("planes of one size")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +166,17 @@ mod tests {
             assert!(*v == 0.0 || (14..=17).contains(&x), "{y} {x}");
         }
         assert!(edges.as_slice().iter().sum::<f32>() > 20.0);
+    }
+
+    #[test]
+    fn a_green_picture_s_brightness_stands_in_all_three_channels() {
+        let green = Array3::from_shape_fn((3, 32, 32), |(c, _, _)| if c == 1 { 1.0 } else { 0.0 });
+        let view = View {
+            channels: 3,
+            ..view(PixelInput::Grey, Normalise::None)
+        };
+        let seen = view.picture(&Image::new(green).unwrap()).unwrap();
+        assert!(seen.as_slice().iter().all(|v| (v - 0.587).abs() < 1e-6));
     }
 
     #[test]

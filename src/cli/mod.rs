@@ -2,6 +2,7 @@
 //! only one that writes for people. One file a command; each turns its flags
 //! into settled options once and calls the library.
 
+mod ablate;
 mod bench;
 mod data;
 mod demo;
@@ -36,6 +37,7 @@ enum Command {
     Train(train::TrainArgs),
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Ablate(ablate::AblateArgs),
     Features(features::FeaturesArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
@@ -111,7 +113,7 @@ fn run(cli: Cli) -> Result<Outcome> {
             .map_err(|e| Error::setting("threads", e.to_string()))?;
     }
     let takes_settings = match &cli.command {
-        Command::Train(_) => true,
+        Command::Train(_) | Command::Ablate(_) => true,
         Command::Demo(args) => args.train,
         _ => false,
     };
@@ -128,6 +130,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Synth(args) => synth::run(&args, common, &terminal),
         Command::Train(args) => train::run(&args, common, &terminal),
         Command::Score(args) => score::run(&args, common, &terminal),
+        Command::Ablate(args) => ablate::run(&args, common, &terminal),
         Command::Evaluate(args) => evaluate::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),

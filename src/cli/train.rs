@@ -2,6 +2,8 @@
 
 mod baseline;
 
+pub use baseline::start;
+
 use super::data::DataArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
