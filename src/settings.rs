@@ -39,7 +39,14 @@ pub enum ModelKind {
 impl ModelKind {
     /// All names, as settings and command line have them.
     pub const NAMES: [&'static str; 8] = [
-        "hybrid", "draem", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "cnn",
+        "hybrid",
+        "draem",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "cnn",
     ];
 
     /// The network, if it is a supervised baseline.

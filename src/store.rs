@@ -13,12 +13,12 @@ use crate::draem::model::DraemShape;
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions};
 use crate::files;
+use crate::pipeline::inspector::Inspector;
 use crate::pipeline::supervised::not_a_pipeline;
 use crate::pipeline::{BackboneFile, Hybrid, Pipeline, Training};
 use crate::selection::Selection;
 use crate::settings::{ModelKind, Settings};
 use candle_core::Device;
-use crate::pipeline::inspector::Inspector;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -179,7 +179,10 @@ fn baseline_named(manifest: &[u8]) -> Option<String> {
     }
     let kind: Kind = serde_json::from_slice(manifest).ok()?;
     kind.model.baseline()?;
-    serde_json::to_value(kind.model).ok()?.as_str().map(str::to_string)
+    serde_json::to_value(kind.model)
+        .ok()?
+        .as_str()
+        .map(str::to_string)
 }
 
 fn check_folder(folder: &Path) -> Result<()> {
@@ -211,11 +214,10 @@ fn read_file(folder: &Path, name: &str) -> Result<Vec<u8>> {
 /// A file's bytes, if they are those that the manifest lists.
 fn checked(bytes: Vec<u8>, facts: &FileFacts, path: &Path) -> Result<Vec<u8>> {
     if bytes.len() as u64 != facts.bytes || sha256(&bytes) != facts.sha256 {
-        return Err(Error::malformed(
-            path,
-            "the file is not the one the bundle was written with",
-        )
-        .help("copy the bundle anew, or train it again"));
+        return Err(
+            Error::malformed(path, "the file is not the one the bundle was written with")
+                .help("copy the bundle anew, or train it again"),
+        );
     }
     Ok(bytes)
 }

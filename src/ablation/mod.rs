@@ -87,8 +87,8 @@ impl Grid {
     /// [`Error::Setting`] for text that is no grid, names that occur twice, or
     /// settings that no supervised model has.
     pub fn parse(text: &str, extra: &[String]) -> Result<Self> {
-        let mut grid: Self = toml::from_str(text)
-            .map_err(|e| Error::setting("--grid", e.message().to_string()))?;
+        let mut grid: Self =
+            toml::from_str(text).map_err(|e| Error::setting("--grid", e.message().to_string()))?;
         grid.set.extend(extra.iter().cloned());
         let wrong = |reason: String| Err(Error::setting("--grid", reason));
         if grid.seeds.is_empty() {
@@ -104,7 +104,10 @@ impl Grid {
             let mut names: Vec<&str> = factor.values.iter().map(|v| v.name.as_str()).collect();
             names.sort_unstable();
             if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
-                return wrong(format!("{} has two values called {}", factor.name, twice[0]));
+                return wrong(format!(
+                    "{} has two values called {}",
+                    factor.name, twice[0]
+                ));
             }
             for value in &factor.values {
                 grid.settings(value)?;
@@ -133,8 +136,18 @@ impl Grid {
 /// A factor's name as a file's.
 #[must_use]
 pub fn slug(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    name.chars().map(plain).collect::<String>().trim_matches('-').to_string()
+    let plain = |c: char| {
+        if c.is_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    name.chars()
+        .map(plain)
+        .collect::<String>()
+        .trim_matches('-')
+        .to_string()
 }
 
 /// What came of one run.
@@ -221,7 +234,11 @@ pub type Results = Vec<(Factor, Vec<Vec<RunResult>>)>;
 pub fn run(grid: &Grid, bench: &Bench<'_>, observer: &dyn Observer) -> Result<Results> {
     let runs = bench.folder.join("runs");
     std::fs::create_dir_all(&runs).map_err(Error::io("create", &runs))?;
-    let total: usize = grid.factors.iter().map(|f| f.values.len() * grid.seeds.len()).sum();
+    let total: usize = grid
+        .factors
+        .iter()
+        .map(|f| f.values.len() * grid.seeds.len())
+        .sum();
     let mut done = 0;
     let mut results = Vec::new();
     for factor in &grid.factors {
@@ -279,7 +296,12 @@ impl Bench<'_> {
         };
         let fitted = supervised::fit(plan, observer)?;
         let dataset = self.dataset;
-        let test: Vec<&Sample> = self.fold.test().iter().map(|&i| &dataset.samples[i]).collect();
+        let test: Vec<&Sample> = self
+            .fold
+            .test()
+            .iter()
+            .map(|&i| &dataset.samples[i])
+            .collect();
         let reader = ImageReader::new(dataset.format.clone(), self.limits);
         let judged = measure::judge(&[&fitted.supervised], &test, &reader, observer)?;
         let options = ReportOptions::default();
@@ -300,7 +322,13 @@ impl Bench<'_> {
         ];
         let result = RunResult {
             fingerprint,
-            model: fitted.supervised.baseline.shape().architecture.name().into(),
+            model: fitted
+                .supervised
+                .baseline
+                .shape()
+                .architecture
+                .name()
+                .into(),
             seed,
             best_epoch: (best.epoch, fitted.curve.len()),
             validation_auc_pr: best.validation_auc_pr,
@@ -309,7 +337,11 @@ impl Bench<'_> {
                 .into_iter()
                 .filter_map(|(name, v)| Some((name.to_string(), v?)))
                 .collect(),
-            per_class: report.per_class.iter().map(|(n, c)| (n.clone(), c.into())).collect(),
+            per_class: report
+                .per_class
+                .iter()
+                .map(|(n, c)| (n.clone(), c.into()))
+                .collect(),
             classes: report.classes,
             confusion: report.confusion,
             scores: judged.verdicts[0].iter().map(|v| v.score).collect(),
@@ -334,7 +366,10 @@ impl Bench<'_> {
         if let Some((_, weights)) = start {
             hash.update(&weights.sha256);
         }
-        for (side, indices) in [self.fold.train(), self.fold.test()].into_iter().enumerate() {
+        for (side, indices) in [self.fold.train(), self.fold.test()]
+            .into_iter()
+            .enumerate()
+        {
             for &i in indices {
                 let sample = &self.dataset.samples[i];
                 hash.update([side as u8]);

@@ -56,7 +56,12 @@ pub fn values(runs: &[RunResult], measure: &str) -> Vec<f64> {
 pub fn csv(results: &Results) -> String {
     let mut names = BTreeSet::new();
     for (_, values) in results {
-        names.extend(values.iter().flatten().flat_map(|run| run.test.keys().cloned()));
+        names.extend(
+            values
+                .iter()
+                .flatten()
+                .flat_map(|run| run.test.keys().cloned()),
+        );
     }
     let mut out = csv::Writer::from_writer(Vec::new());
     let fixed = [

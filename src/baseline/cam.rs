@@ -78,7 +78,13 @@ fn slope(scores: &[f64], good: Option<usize>) -> Vec<f64> {
     let defects: Vec<f64> = scores
         .iter()
         .enumerate()
-        .map(|(c, s)| if Some(c) == good { f64::NEG_INFINITY } else { *s })
+        .map(|(c, s)| {
+            if Some(c) == good {
+                f64::NEG_INFINITY
+            } else {
+                *s
+            }
+        })
         .collect();
     let mut slope = softmax(&defects);
     if let Some(good) = good {
@@ -91,7 +97,7 @@ fn slope(scores: &[f64], good: Option<usize>) -> Vec<f64> {
 /// scaled.
 ///
 /// # Errors
-/// As for [`Network::from_stage`].
+/// As for [`Network::after_stage`].
 pub fn maps(
     network: &Network,
     at: usize,
@@ -103,12 +109,17 @@ pub fn maps(
     let image = Var::from_tensor(image)?;
     // In use, no piece's score depends on another's picture: the gradient of
     // the sum holds the gradient of each.
-    let scores = network.from_stage(at, image.as_tensor())?; // [n, outputs]
+    let scores = network.after_stage(at, image.as_tensor())?; // [n, outputs]
     let row = |scores: &Vec<f32>| {
         let scores: Vec<f64> = scores.iter().map(|s| f64::from(*s)).collect();
         slope(&scores, good)
     };
-    let rows: Vec<f32> = scores.to_vec2()?.iter().flat_map(row).map(|g| g as f32).collect();
+    let rows: Vec<f32> = scores
+        .to_vec2()?
+        .iter()
+        .flat_map(row)
+        .map(|g| g as f32)
+        .collect();
     let slopes = Tensor::from_vec(rows, scores.shape(), scores.device())?;
     let gradients = (scores * slopes)?.sum_all()?.backward()?;
     let values: Vec<f32> = image.flatten_all()?.to_vec1()?;
@@ -199,7 +210,7 @@ mod tests {
         assert_eq!(r.cam.cases.len(), 2);
         for case in r.cam.cases {
             let image = network.up_to(case.layer, &x).unwrap();
-            let scores = network.from_stage(case.layer, &image).unwrap();
+            let scores = network.after_stage(case.layer, &image).unwrap();
             let scores: Vec<f32> = scores.flatten_all().unwrap().to_vec1().unwrap();
             for (a, b) in scores.iter().zip(&case.scores) {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");

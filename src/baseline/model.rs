@@ -147,7 +147,7 @@ impl Baseline {
         let mut predictions = Vec::with_capacity(images.len());
         for batch in images.chunks(BATCH) {
             let (_, last) = self.images(batch)?;
-            predictions.extend(self.from_last(&last)?);
+            predictions.extend(self.of_last(&last)?);
         }
         Ok(predictions)
     }
@@ -160,7 +160,7 @@ impl Baseline {
         let mut found = Vec::with_capacity(images.len());
         for batch in images.chunks(BATCH) {
             let (image, last) = self.images(batch)?;
-            let predictions = self.from_last(&last)?;
+            let predictions = self.of_last(&last)?;
             for (prediction, raw) in predictions.into_iter().zip(self.raw(&image)?) {
                 found.push((prediction, self.scaled(raw)?));
             }
@@ -196,8 +196,8 @@ impl Baseline {
         }))
     }
 
-    fn from_last(&self, last: &Tensor) -> Result<Vec<Prediction>> {
-        let scores = self.network.from_stage(self.network.stages() - 1, last)?;
+    fn of_last(&self, last: &Tensor) -> Result<Vec<Prediction>> {
+        let scores = self.network.after_stage(self.network.stages() - 1, last)?;
         predictions(&scores, &self.classes)
     }
 
@@ -213,7 +213,11 @@ impl Baseline {
                 let [image, last] = run_engine(engine, &pictures, view.size)?;
                 let of = |values: Vec<f32>, at: usize| -> Result<Tensor> {
                     let (c, h, w) = self.image_shape(at, values.len() / pictures.len())?;
-                    Ok(Tensor::from_vec(values, (pictures.len(), c, h, w), &Device::Cpu)?)
+                    Ok(Tensor::from_vec(
+                        values,
+                        (pictures.len(), c, h, w),
+                        &Device::Cpu,
+                    )?)
                 };
                 Ok((of(image, self.stage)?, of(last, self.network.stages() - 1)?))
             }
@@ -247,7 +251,11 @@ pub(super) fn square(channels: usize, values: usize) -> Result<(usize, usize, us
     let side = ((values / channels) as f64).sqrt().round() as usize;
     match channels * side * side == values {
         true => Ok((channels, side, side)),
-        false => Err(Error::shape("values of a stage", values, (channels, side, side))),
+        false => Err(Error::shape(
+            "values of a stage",
+            values,
+            (channels, side, side),
+        )),
     }
 }
 

@@ -57,10 +57,14 @@ impl Architecture {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::ResNet(config) => {
-                let fits = (1..=512).contains(&config.width) && (1..=4096).contains(&config.channels);
+                let fits =
+                    (1..=512).contains(&config.width) && (1..=4096).contains(&config.channels);
                 match fits {
                     true => Ok(()),
-                    false => Err(Error::setting("network", format!("{config:?} is out of range"))),
+                    false => Err(Error::setting(
+                        "network",
+                        format!("{config:?} is out of range"),
+                    )),
                 }
             }
             Self::Cnn {
@@ -162,7 +166,11 @@ impl Network {
     ///
     /// # Errors
     /// As for [`Architecture::check`] and [`ParamScope::weight`].
-    pub fn new(scope: &ParamScope<'_>, architecture: &Architecture, outputs: usize) -> Result<Self> {
+    pub fn new(
+        scope: &ParamScope<'_>,
+        architecture: &Architecture,
+        outputs: usize,
+    ) -> Result<Self> {
         architecture.check()?;
         Ok(match architecture {
             Architecture::ResNet(config) => {
@@ -256,7 +264,7 @@ impl Network {
     ///
     /// # Errors
     /// As for the layers.
-    pub fn from_stage(&self, at: usize, image: &Tensor) -> Result<Tensor> {
+    pub fn after_stage(&self, at: usize, image: &Tensor) -> Result<Tensor> {
         let mut x = image.clone();
         for index in at + 1..self.stages() {
             x = self.stage(index, &x, Mode::Eval, None)?;
@@ -292,12 +300,19 @@ pub struct SummaryRow {
 ///
 /// # Errors
 /// As for [`Network::new`]; [`Error::Shape`] if the picture is too small.
-pub fn summary(architecture: &Architecture, size: usize, outputs: usize) -> Result<Vec<SummaryRow>> {
+pub fn summary(
+    architecture: &Architecture,
+    size: usize,
+    outputs: usize,
+) -> Result<Vec<SummaryRow>> {
     let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
     Network::new(&parameters.root(), architecture, outputs)?;
     let trained = parameters.trainable();
     let count = |prefix: &str| -> usize {
-        let within = |name: &String| name.strip_prefix(prefix).is_some_and(|r| r.starts_with('.'));
+        let within = |name: &String| {
+            name.strip_prefix(prefix)
+                .is_some_and(|r| r.starts_with('.'))
+        };
         let of = trained.iter().filter(|(name, _)| within(name));
         of.map(|(_, v)| v.elem_count()).sum()
     };
@@ -311,15 +326,17 @@ pub fn summary(architecture: &Architecture, size: usize, outputs: usize) -> Resu
     };
     match architecture {
         Architecture::ResNet(config) => resnet_rows(config, size, outputs, &count, &mut row),
-        Architecture::Cnn {
-            options, size, ..
-        } => {
+        Architecture::Cnn { options, size, .. } => {
             let mut side = *size;
             let mut width = 0;
             for (i, layer) in options.layers.iter().enumerate() {
                 side /= layer.pool;
                 width = layer.filters;
-                let norm = if options.batch_norm { " - batch norm" } else { "" };
+                let norm = if options.batch_norm {
+                    " - batch norm"
+                } else {
+                    ""
+                };
                 let pool = match layer.pool {
                     1 => String::new(),
                     n => format!(" - max {n} x {n}"),
@@ -329,7 +346,10 @@ pub fn summary(architecture: &Architecture, size: usize, outputs: usize) -> Resu
                     p => format!(" - dropout {p}"),
                 };
                 row(
-                    format!("features.{i}: conv {0} x {0}{norm} - ReLU{pool}{dropout}", layer.kernel),
+                    format!(
+                        "features.{i}: conv {0} x {0}{norm} - ReLU{pool}{dropout}",
+                        layer.kernel
+                    ),
                     vec![width, side, side],
                     count(&format!("features.{i}")),
                 );
@@ -340,7 +360,11 @@ pub fn summary(architecture: &Architecture, size: usize, outputs: usize) -> Resu
             };
             row("to a vector".into(), vec![vector], 0);
             for (i, width) in options.dense.iter().chain([&outputs]).enumerate() {
-                let relu = if i < options.dense.len() { " - ReLU" } else { "" };
+                let relu = if i < options.dense.len() {
+                    " - ReLU"
+                } else {
+                    ""
+                };
                 let name = format!("classifier.{i}");
                 let parameters = count(&name);
                 row(format!("{name}: dense{relu}"), vec![*width], parameters);
@@ -384,7 +408,11 @@ fn resnet_rows(
         for block in 0..blocks {
             let name = format!("layer{}.{block}", stage + 1);
             let parameters = count(&name);
-            row(format!("{name}: {kind}"), vec![width, side, side], parameters);
+            row(
+                format!("{name}: {kind}"),
+                vec![width, side, side],
+                parameters,
+            );
         }
     }
     row("average".into(), vec![config.features()], 0);

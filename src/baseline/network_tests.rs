@@ -22,7 +22,10 @@ fn hashed(name: &str, count: usize) -> Vec<f32> {
 fn made_up(name: &str, shape: &[usize]) -> Tensor {
     let u = hashed(name, shape.iter().product());
     let (middle, reach) = if shape.len() == 4 {
-        (0.0, (6.0 / shape[1..].iter().product::<usize>() as f32).sqrt())
+        (
+            0.0,
+            (6.0 / shape[1..].iter().product::<usize>() as f32).sqrt(),
+        )
     } else if name.ends_with("running_var") {
         (1.0, 0.5)
     } else if name == "fc.weight" {
@@ -64,7 +67,11 @@ fn a_training_step_of_resnet_18_has_pytorch_s_loss_gradients_and_averages() {
         .into_iter()
         .map(|(name, t)| (name.clone(), made_up(&name, t.dims())));
     parameters.load(&weights.collect()).unwrap();
-    let x = Tensor::from_vec(hashed("input", 4 * 3 * 64 * 64), (4, 3, 64, 64), &Device::Cpu);
+    let x = Tensor::from_vec(
+        hashed("input", 4 * 3 * 64 * 64),
+        (4, 3, 64, 64),
+        &Device::Cpu,
+    );
     let pass = Pass {
         frozen: Freeze::none(),
         dropout: 0.0,
@@ -74,16 +81,28 @@ fn a_training_step_of_resnet_18_has_pytorch_s_loss_gradients_and_averages() {
     let values: Vec<f32> = scores.flatten_all().unwrap().to_vec1().unwrap();
     let values: Vec<f64> = values.into_iter().map(f64::from).collect();
     let loss = cross_entropy(&values, &[0, 2, 1, 1], &[1.0, 2.0, 0.5]).unwrap();
-    assert!((loss.value / expected.loss - 1.0).abs() < 1e-3, "{} {}", loss.value, expected.loss);
+    assert!(
+        (loss.value / expected.loss - 1.0).abs() < 1e-3,
+        "{} {}",
+        loss.value,
+        expected.loss
+    );
     let gradients = loss.backward(&scores).unwrap();
     let trained = parameters.trainable();
     assert_eq!(trained.len(), expected.gradient_norms.len());
     for (name, var) in trained {
         let found = gradients.get(var.as_tensor()).unwrap();
         let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
-        let norm = found.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let norm = found
+            .iter()
+            .map(|v| f64::from(*v).powi(2))
+            .sum::<f64>()
+            .sqrt();
         let wanted = expected.gradient_norms[&name];
-        assert!((norm / wanted - 1.0).abs() < 1e-3, "{name}: {norm} {wanted}");
+        assert!(
+            (norm / wanted - 1.0).abs() < 1e-3,
+            "{name}: {norm} {wanted}"
+        );
         // Single values: to a thousandth of the array's root mean square.
         let typical = wanted / (found.len() as f64).sqrt();
         for (a, b) in found.iter().step_by(97).zip(&expected.gradients[&name]) {
@@ -92,7 +111,10 @@ fn a_training_step_of_resnet_18_has_pytorch_s_loss_gradients_and_averages() {
         }
     }
     let averages: HashMap<String, Tensor> = parameters.tensors().into_iter().collect();
-    for (what, wanted) in [("mean", &expected.running_mean), ("var", &expected.running_var)] {
+    for (what, wanted) in [
+        ("mean", &expected.running_mean),
+        ("var", &expected.running_var),
+    ] {
         let found = &averages[&format!("layer4.1.bn2.running_{what}")];
         let found: Vec<f32> = found.to_vec1().unwrap();
         for (a, b) in found.iter().step_by(97).zip(wanted) {
@@ -111,8 +133,14 @@ fn a_summary_counts_torchvision_s_parameters() {
         let architecture = Architecture::ResNet(ResNetConfig::standard(depth, 3));
         let rows = summary(&architecture, 224, 1000).unwrap();
         assert_eq!(rows.last().unwrap().parameters, parameters);
-        assert_eq!(rows.iter().filter(|r| r.layer.starts_with("layer")).count(), blocks);
-        let last = rows.iter().rfind(|r| r.layer.starts_with("layer4")).unwrap();
+        assert_eq!(
+            rows.iter().filter(|r| r.layer.starts_with("layer")).count(),
+            blocks
+        );
+        let last = rows
+            .iter()
+            .rfind(|r| r.layer.starts_with("layer4"))
+            .unwrap();
         assert_eq!(last.shape[1..], [7, 7]);
     }
 }
@@ -166,7 +194,10 @@ fn the_shapes_of_a_summary_are_those_of_the_pass() {
 #[test]
 fn what_is_frozen_is_read_as_it_is_written() {
     for text in ["none", "stem", "layer3"] {
-        assert_eq!(Freeze::try_from(text.to_string()).unwrap().to_string(), text);
+        assert_eq!(
+            Freeze::try_from(text.to_string()).unwrap().to_string(),
+            text
+        );
     }
     for text in ["layer0", "layer", "head", "layer99"] {
         assert!(Freeze::try_from(text.to_string()).is_err());

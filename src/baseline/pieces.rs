@@ -59,7 +59,11 @@ impl<'a> Pieces<'a> {
 }
 
 /// Every class is trained on, and the validation pieces are of more than one.
-pub(super) fn check_classes(classes: &[String], train: &Pieces<'_>, validation: &Pieces<'_>) -> Result<()> {
+pub(super) fn check_classes(
+    classes: &[String],
+    train: &Pieces<'_>,
+    validation: &Pieces<'_>,
+) -> Result<()> {
     if classes.len() < 2 {
         return Err(Error::data(format!(
             "a supervised baseline needs pieces of two classes; found: {}",
@@ -69,8 +73,10 @@ pub(super) fn check_classes(classes: &[String], train: &Pieces<'_>, validation: 
     }
     for (c, name) in classes.iter().enumerate() {
         if !train.class.contains(&c) {
-            return Err(Error::data(format!("no readable piece of class {name} to train on"))
-                .help("a class needs several groups; label more, or see --classes binary"));
+            return Err(
+                Error::data(format!("no readable piece of class {name} to train on"))
+                    .help("a class needs several groups; label more, or see --classes binary"),
+            );
         }
     }
     let first = validation.class.first().copied();

@@ -55,7 +55,10 @@ impl Schedule {
                 self.learning_rate = options.learning_rate * share;
             }
             ScheduleKind::Plateau => {
-                if self.best.is_none_or(|best| measure > best * (1.0 + THRESHOLD)) {
+                if self
+                    .best
+                    .is_none_or(|best| measure > best * (1.0 + THRESHOLD))
+                {
                     self.best = Some(measure);
                     self.bad_epochs = 0;
                 } else {
@@ -108,7 +111,10 @@ mod tests {
             let mut under_way = Schedule::new(&options);
             for (measure, rate) in r.measures.iter().zip(expected) {
                 under_way.after(&options, *measure);
-                assert!((under_way.learning_rate - rate).abs() < 1e-12, "{schedule:?}");
+                assert!(
+                    (under_way.learning_rate - rate).abs() < 1e-12,
+                    "{schedule:?}"
+                );
             }
         }
     }

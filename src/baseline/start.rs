@@ -53,7 +53,12 @@ pub fn architecture(
 }
 
 /// Puts starting weights into a network under a new head.
-pub(super) fn load(parameters: &Parameters, file: &WeightFile, channels: usize, device: &Device) -> Result<()> {
+pub(super) fn load(
+    parameters: &Parameters,
+    file: &WeightFile,
+    channels: usize,
+    device: &Device,
+) -> Result<()> {
     let mut tensors = HashMap::new();
     for (name, weight) in &file.weights {
         if name.starts_with("fc.") {
@@ -72,6 +77,8 @@ pub(super) fn load(parameters: &Parameters, file: &WeightFile, channels: usize, 
     let left = parameters.load_matching(&tensors)?;
     match left.missing.iter().find(|name| !name.starts_with("fc.")) {
         None => Ok(()),
-        Some(name) => Err(Error::data(format!("the weights to start from lack {name}"))),
+        Some(name) => Err(Error::data(format!(
+            "the weights to start from lack {name}"
+        ))),
     }
 }

@@ -3,13 +3,15 @@
 
 pub use super::checkpoint::Checkpoint;
 use super::checkpoint::{Progress, Tensors};
-use super::model::{Baseline, BaselineShape, outputs, predictions, run_engine, square, stage_channels};
+use super::model::{
+    Baseline, BaselineShape, outputs, predictions, run_engine, square, stage_channels,
+};
 use super::network::{Freeze, Network, Pass};
-use super::pieces::{Pieces, check_classes, read};
-use super::start::{Kind, architecture, load};
 use super::optimiser::Optimiser;
 use super::options::BaselineOptions;
+use super::pieces::{Pieces, check_classes, read};
 use super::schedule::Schedule;
+use super::start::{Kind, architecture, load};
 use super::view::View;
 use crate::data::annotation::GOOD;
 use crate::data::fold::TrainingSet;
@@ -159,7 +161,11 @@ fn heatmap_unit(baseline: &Baseline, pieces: &Pieces<'_>, reader: &ImageReader) 
         .copied()
         .filter(|s| s.label() == Some(GOOD))
         .collect();
-    let of = if good.is_empty() { &pieces.samples } else { &good };
+    let of = if good.is_empty() {
+        &pieces.samples
+    } else {
+        &good
+    };
     let mut peaks = Vec::new();
     for samples in of.chunks(PASS) {
         peaks.extend(baseline.raw_peaks(&read(samples, reader)?)?);
@@ -263,7 +269,8 @@ impl<'a> Run<'a> {
             let epoch = self.progress.curve.len();
             let seed = self.job.seed.derive("baseline.epoch", epoch as u64);
             let order = options.balance.order(&train.class, seed.derive("order", 0));
-            self.optimiser.set_learning_rate(self.progress.schedule.learning_rate);
+            self.optimiser
+                .set_learning_rate(self.progress.schedule.learning_rate);
             let frozen = match options.unfreeze_epoch {
                 n if n > 0 && epoch >= n => Freeze::none(),
                 _ => options.freeze,
@@ -295,7 +302,13 @@ impl<'a> Run<'a> {
     /// Whether early stopping is due.
     fn has_stalled(&self) -> bool {
         let patience = self.job.options.early_stopping;
-        let since = self.progress.curve.iter().rev().take_while(|row| !row.best).count();
+        let since = self
+            .progress
+            .curve
+            .iter()
+            .rev()
+            .take_while(|row| !row.best)
+            .count();
         patience > 0 && since >= patience
     }
 
@@ -415,7 +428,7 @@ impl<'a> Run<'a> {
                     self.network.up_to(last, &x)?
                 }
             };
-            scores.push(self.network.from_stage(last, &image)?.detach());
+            scores.push(self.network.after_stage(last, &image)?.detach());
         }
         Ok(Tensor::cat(&scores, 0)?)
     }
@@ -423,7 +436,12 @@ impl<'a> Run<'a> {
     /// The network of the best epoch.
     fn best(&self, classes: &Arc<[String]>) -> Result<Baseline> {
         let weights = self.best.clone();
-        Baseline::new(self.shape.clone(), classes.clone(), weights, self.job.device)
+        Baseline::new(
+            self.shape.clone(),
+            classes.clone(),
+            weights,
+            self.job.device,
+        )
     }
 }
 
@@ -448,9 +466,13 @@ fn ranking(found: &[Prediction], class: &[usize], classes: usize) -> Result<f64>
         average_precision(&p, &is).map(Some)
     };
     let chosen = if classes == 2 { 1..2 } else { 0..classes };
-    let each: Vec<f64> = chosen.filter_map(|c| of(c).transpose()).collect::<Result<_>>()?;
+    let each: Vec<f64> = chosen
+        .filter_map(|c| of(c).transpose())
+        .collect::<Result<_>>()?;
     match each.len() {
-        0 => Err(Error::data("no defective piece among the validation pieces")),
+        0 => Err(Error::data(
+            "no defective piece among the validation pieces",
+        )),
         n => Ok(each.iter().sum::<f64>() / n as f64),
     }
 }

@@ -17,7 +17,8 @@ fn pieces(root: &Path, per_class: usize) -> Dataset {
             let picture = image::GrayImage::from_fn(32, 32, |x, y| {
                 let noise = (x * 7 + y * 13 + i as u32 * 29) % 23;
                 let (sx, sy) = (4 + i as u32 % 16, 5 + i as u32 * 3 % 14);
-                let spot = class == "spot" && (sx..sx + 8).contains(&x) && (sy..sy + 8).contains(&y);
+                let spot =
+                    class == "spot" && (sx..sx + 8).contains(&x) && (sy..sy + 8).contains(&y);
                 image::Luma([if spot { 220 } else { 80 + noise as u8 }])
             });
             picture.save(root.join(format!("{class}/{i}.png"))).unwrap();
@@ -147,14 +148,24 @@ fn bright_spots_are_learnt_and_looked_at() {
     let best = fitted.curve.iter().rfind(|row| row.best).unwrap();
     assert!(best.validation_auc_pr > 0.95, "{:?}", fitted.curve);
     let reader = ImageReader::new(dataset.format.clone(), Limits::default());
-    let sample = dataset.samples.iter().find(|s| s.label() == Some("spot")).unwrap();
+    let sample = dataset
+        .samples
+        .iter()
+        .find(|s| s.label() == Some("spot"))
+        .unwrap();
     let image = reader.read(sample).unwrap();
-    let alone = fitted.baseline.inspect(std::slice::from_ref(&image)).unwrap();
+    let alone = fitted
+        .baseline
+        .inspect(std::slice::from_ref(&image))
+        .unwrap();
     let (prediction, map) = &alone[0];
     assert_eq!(map.values().dim(), (32, 32));
     assert!(map.values().iter().all(|v| (0.0..1.0).contains(v)));
     // A piece gives the same alone and among others, with and without a map.
-    let both = fitted.baseline.inspect(&[image.clone(), image.clone()]).unwrap();
+    let both = fitted
+        .baseline
+        .inspect(&[image.clone(), image.clone()])
+        .unwrap();
     assert_eq!(both[1].1, *map);
     assert_eq!(fitted.baseline.predict(&[image]).unwrap()[0], *prediction);
 }
@@ -179,7 +190,10 @@ fn training_ends_early_when_nothing_improves() {
     };
     let fitted = train(&dataset, &options, None, &Silent).unwrap();
     let n = fitted.curve.len();
-    assert!(n < 40 && !fitted.curve[n - 1].best && !fitted.curve[n - 2].best, "{n}");
+    assert!(
+        n < 40 && !fitted.curve[n - 1].best && !fitted.curve[n - 2].best,
+        "{n}"
+    );
 }
 
 #[test]
@@ -187,11 +201,17 @@ fn one_class_alone_cannot_be_trained_on() {
     let dir = tempfile::tempdir().unwrap();
     pieces(dir.path(), 6);
     std::fs::remove_dir_all(dir.path().join("spot")).unwrap();
-    let dataset = Dataset::open(dir.path(), &OpenOptions {
-        layout: Some(crate::data::layout::Layout::Folders),
-        ..OpenOptions::default()
-    });
+    let dataset = Dataset::open(
+        dir.path(),
+        &OpenOptions {
+            layout: Some(crate::data::layout::Layout::Folders),
+            ..OpenOptions::default()
+        },
+    );
     let dataset = dataset.unwrap();
-    let error = train(&dataset, &tiny(), None, &Silent).err().unwrap().to_string();
+    let error = train(&dataset, &tiny(), None, &Silent)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("two classes"), "{error}");
 }

@@ -64,7 +64,11 @@ pub fn run(args: &AblateArgs, common: &Common, terminal: &Terminal) -> Result<Ou
     }
     let text = std::fs::read_to_string(&args.grid).map_err(Error::io("read", &args.grid))?;
     let mut grid = Grid::parse(&text, &common.set)?;
-    if let Some(unknown) = args.factors.iter().find(|n| !grid.factors.iter().any(|f| f.name == **n)) {
+    if let Some(unknown) = args
+        .factors
+        .iter()
+        .find(|n| !grid.factors.iter().any(|f| f.name == **n))
+    {
         let known: Vec<&str> = grid.factors.iter().map(|f| f.name.as_str()).collect();
         return Err(Error::setting(
             "factor",
@@ -93,12 +97,16 @@ pub fn run(args: &AblateArgs, common: &Common, terminal: &Terminal) -> Result<Ou
     } else {
         Fold::holdout(&dataset, base.fitting.test_share, seed)?
     };
-    let varies = |value: &ablation::Value| -> Result<ClassView> { Ok(grid.settings(value)?.classes) };
+    let varies =
+        |value: &ablation::Value| -> Result<ClassView> { Ok(grid.settings(value)?.classes) };
     for value in grid.factors.iter().flat_map(|f| &f.values) {
         if varies(value)? != base.classes {
             return Err(Error::setting(
                 "classes",
-                format!("{} changes the classes: give them in the grid's set", value.name),
+                format!(
+                    "{} changes the classes: give them in the grid's set",
+                    value.name
+                ),
             ));
         }
     }
@@ -128,7 +136,10 @@ pub fn run(args: &AblateArgs, common: &Common, terminal: &Terminal) -> Result<Ou
     })?;
     write(&grid, &results, &fold, &out)?;
     if common.json {
-        let runs: Vec<&RunResult> = results.iter().flat_map(|(_, v)| v.iter().flatten()).collect();
+        let runs: Vec<&RunResult> = results
+            .iter()
+            .flat_map(|(_, v)| v.iter().flatten())
+            .collect();
         let json = serde_json::to_string_pretty(&runs).map_err(|e| Error::data(e.to_string()))?;
         println!("{json}");
     } else {
@@ -137,7 +148,10 @@ pub fn run(args: &AblateArgs, common: &Common, terminal: &Terminal) -> Result<Ou
             println!("{}\n", table(&factor.name, &names, runs));
         }
     }
-    terminal.say(&format!("tables and plots: {}", args.out.join("ablation.md").display()));
+    terminal.say(&format!(
+        "tables and plots: {}",
+        args.out.join("ablation.md").display()
+    ));
     Ok(Outcome::Done)
 }
 
@@ -171,10 +185,17 @@ fn class_table(runs: &[RunResult]) -> Table {
     let classes = runs.first().map_or(&[][..], |run| &run.classes);
     for class in classes {
         let of = |f: fn(&ablation::PerClass) -> f64| {
-            let values: Vec<f64> = runs.iter().filter_map(|r| r.per_class.get(class)).map(f).collect();
+            let values: Vec<f64> = runs
+                .iter()
+                .filter_map(|r| r.per_class.get(class))
+                .map(f)
+                .collect();
             Spread::of(&values).map_or("-".into(), |s| s.to_string())
         };
-        let n = runs.first().and_then(|r| r.per_class.get(class)).map_or(0, |c| c.n);
+        let n = runs
+            .first()
+            .and_then(|r| r.per_class.get(class))
+            .map_or(0, |c| c.n);
         table.row([
             class.clone(),
             n.to_string(),
@@ -200,7 +221,11 @@ fn write(grid: &Grid, results: &Results, fold: &Fold, out: &Path) -> Result<()> 
     for (factor, runs) in results {
         let file = slug(&factor.name);
         let names: Vec<&str> = factor.values.iter().map(|v| v.name.as_str()).collect();
-        text += &format!("\n## {}\n\n{}", factor.name, table(&factor.name, &names, runs));
+        text += &format!(
+            "\n## {}\n\n{}",
+            factor.name,
+            table(&factor.name, &names, runs)
+        );
         let rows: Vec<(String, Vec<f64>)> = names
             .iter()
             .zip(runs)
@@ -226,7 +251,11 @@ fn write(grid: &Grid, results: &Results, fold: &Fold, out: &Path) -> Result<()> 
             text += &format!("\n![Precision and recall, first seed]({stem}.svg)\n");
         }
         for (i, (name, runs)) in names.iter().zip(runs).enumerate() {
-            text += &format!("\n### {}: {name}, by class\n\n{}", factor.name, class_table(runs));
+            text += &format!(
+                "\n### {}: {name}, by class\n\n{}",
+                factor.name,
+                class_table(runs)
+            );
             if let Some(run) = runs.first().filter(|r| !r.confusion.is_empty()) {
                 let matrix = ConfusionMatrix {
                     title: name,

@@ -8,12 +8,14 @@ use clap::Args;
 use goma::data::inputs::{Input, Inputs, find_inputs};
 use goma::data::reader::ImageReader;
 use goma::files::Existing;
+use goma::pipeline::inspector::Inspector;
 use goma::progress::Observer;
 use goma::report::journal::Fingerprint;
-use goma::report::run::{BesideFacts, BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line};
+use goma::report::run::{
+    BesideFacts, BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line,
+};
 use goma::report::score_folder::{Opened, ScoreFolder, ScoreOptions};
 use goma::report::table::Format;
-use goma::pipeline::inspector::Inspector;
 use goma::store::{self, Model};
 use goma::stream;
 use goma::{Error, Result};
@@ -151,7 +153,11 @@ impl Job<'_> {
         super::data::require_channels(&mut options, about.format)?;
         if let Some((name, other)) = self.beside {
             let wanted = other.inspector.about().format;
-            if let Some(absent) = wanted.channels.iter().find(|c| !about.format.channels.contains(c)) {
+            if let Some(absent) = wanted
+                .channels
+                .iter()
+                .find(|c| !about.format.channels.contains(c))
+            {
                 return Err(Error::data(format!(
                     "{name} needs channel {absent}, which {} does not read",
                     self.name
@@ -246,7 +252,10 @@ impl Job<'_> {
             settings: serde_json::to_value(about.settings).unwrap_or_default(),
             fingerprint: Fingerprint::new()
                 .with("bundle", self.hash)
-                .with("beside", self.beside.map_or("none", |(_, other)| &other.hash))
+                .with(
+                    "beside",
+                    self.beside.map_or("none", |(_, other)| &other.hash),
+                )
                 .with("input format", reader.format().to_string())
                 .with(
                     "options",

@@ -98,7 +98,9 @@ impl AugmentOptions {
             ("rotation", "0 to 180 degrees expected")
         } else if !share.contains(&self.translation) {
             ("translation", "0 to 1 expected")
-        } else if !(self.scale_min > 0.1 && self.scale_min <= self.scale_max && self.scale_max < 10.0)
+        } else if !(self.scale_min > 0.1
+            && self.scale_min <= self.scale_max
+            && self.scale_max < 10.0)
         {
             ("scale_min", "above 0.1 and at most scale_max expected")
         } else if !(0.0..1.0).contains(&self.brightness) {
@@ -150,9 +152,8 @@ impl AugmentOptions {
         }
         if contrast != 1.0 {
             let mean = pixels.iter().map(|v| f64::from(*v)).sum::<f64>() / pixels.len() as f64;
-            pixels.mapv_inplace(|v| {
-                (mean + contrast * (f64::from(v) - mean)).clamp(0.0, 1.0) as f32
-            });
+            pixels
+                .mapv_inplace(|v| (mean + contrast * (f64::from(v) - mean)).clamp(0.0, 1.0) as f32);
         }
         Image::new(pixels).expect("finite values stay finite")
     }

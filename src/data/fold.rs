@@ -258,10 +258,10 @@ impl<'a> TrainingSet<'a> {
         }
         let groups = chosen.groups();
         if let Some(torn) = rest.groups().into_iter().find(|g| groups.contains(g)) {
-            return Err(Error::data(format!(
-                "group {torn} is trained on and validated on"
-            ))
-            .help("a piece must be on one side; correct the split column"));
+            return Err(
+                Error::data(format!("group {torn} is trained on and validated on"))
+                    .help("a piece must be on one side; correct the split column"),
+            );
         }
         Ok((rest, chosen))
     }

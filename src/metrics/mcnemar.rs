@@ -51,15 +51,24 @@ pub struct McNemar {
 /// ```
 pub fn mcnemar(first: &[bool], second: &[bool]) -> Result<McNemar> {
     if first.len() != second.len() {
-        return Err(Error::shape("second classifier's pieces", second.len(), first.len()));
+        return Err(Error::shape(
+            "second classifier's pieces",
+            second.len(),
+            first.len(),
+        ));
     }
-    let alone = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && !**b).count() as u64;
+    let alone =
+        |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && !**b).count() as u64;
     let (b, c) = (alone(first, second), alone(second, first));
     let exact = b + c < EXACT_BELOW;
     Ok(McNemar {
         first_only: b,
         second_only: c,
-        p_value: if exact { binomial(b, c) } else { chi_squared(b, c) },
+        p_value: if exact {
+            binomial(b, c)
+        } else {
+            chi_squared(b, c)
+        },
         exact,
     })
 }
@@ -98,7 +107,12 @@ mod tests {
         for case in cases {
             let found = (binomial(case.b, case.c), chi_squared(case.b, case.c));
             assert!((found.0 - case.exact).abs() < 1e-9, "{} {}", case.b, case.c);
-            assert!((found.1 - case.chi_squared).abs() < 1e-9, "{} {}", case.b, case.c);
+            assert!(
+                (found.1 - case.chi_squared).abs() < 1e-9,
+                "{} {}",
+                case.b,
+                case.c
+            );
         }
     }
 

@@ -44,7 +44,14 @@ pub struct Paired {
     pub measures: BTreeMap<&'static str, Difference>,
 }
 
-const MEASURES: [&str; 6] = ["roc_auc", "auc_pr", "f1", "recall", "specificity", "accuracy"];
+const MEASURES: [&str; 6] = [
+    "roc_auc",
+    "auc_pr",
+    "f1",
+    "recall",
+    "specificity",
+    "accuracy",
+];
 
 /// Compares two models.
 ///
@@ -75,17 +82,26 @@ pub fn compare(
     // Names a score that is no number; later draws take them as they are.
     Sweep::new(first.scores, is_defect)?;
     Sweep::new(second.scores, is_defect)?;
-    let rejected = |j: Judgement<'_>| -> Vec<bool> {
-        j.scores.iter().map(|&s| s >= j.threshold).collect()
-    };
+    let rejected =
+        |j: Judgement<'_>| -> Vec<bool> { j.scores.iter().map(|&s| s >= j.threshold).collect() };
     let right = |rejected: &[bool]| -> Vec<bool> {
-        rejected.iter().zip(is_defect).map(|(r, d)| r == d).collect()
+        rejected
+            .iter()
+            .zip(is_defect)
+            .map(|(r, d)| r == d)
+            .collect()
     };
     let (a, b) = (rejected(first), rejected(second));
     let all: Vec<usize> = (0..n).collect();
-    let (of_first, of_second) = (measures(first, is_defect, &all), measures(second, is_defect, &all));
+    let (of_first, of_second) = (
+        measures(first, is_defect, &all),
+        measures(second, is_defect, &all),
+    );
     let intervals = bootstrap.intervals(groups, seed, |rows| {
-        let (x, y) = (measures(first, is_defect, rows), measures(second, is_defect, rows));
+        let (x, y) = (
+            measures(first, is_defect, rows),
+            measures(second, is_defect, rows),
+        );
         std::array::from_fn::<_, { MEASURES.len() }, _>(|k| Some(x[k]? - y[k]?))
     })?;
     let mut found = BTreeMap::new();
@@ -116,7 +132,10 @@ fn measures(j: Judgement<'_>, is_defect: &[bool], rows: &[usize]) -> [Option<f64
         return [None; MEASURES.len()];
     };
     let count = |defect: bool| {
-        let rejected = s.iter().zip(&d).filter(|(s, d)| **d == defect && **s >= j.threshold);
+        let rejected = s
+            .iter()
+            .zip(&d)
+            .filter(|(s, d)| **d == defect && **s >= j.threshold);
         rejected.count() as f64
     };
     let (tp, fp) = (count(true), count(false));
@@ -163,7 +182,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!((found.n, found.agreed), (80, 60));
-        assert_eq!((found.mcnemar.first_only, found.mcnemar.second_only), (20, 0));
+        assert_eq!(
+            (found.mcnemar.first_only, found.mcnemar.second_only),
+            (20, 0)
+        );
         assert!(found.mcnemar.p_value < 1e-5);
         let accuracy = found.measures["accuracy"];
         assert_eq!((accuracy.first, accuracy.second), (1.0, 0.75));

@@ -69,7 +69,12 @@ impl Default for CnnOptions {
             ..CnnLayer::default()
         };
         Self {
-            layers: vec![layer(32, 0.0), layer(64, 0.0), layer(128, 0.1), layer(128, 0.1)],
+            layers: vec![
+                layer(32, 0.0),
+                layer(64, 0.0),
+                layer(128, 0.1),
+                layer(128, 0.1),
+            ],
             batch_norm: true,
             gather: Gather::Average,
             dense: vec![128],
@@ -119,7 +124,9 @@ impl CnnOptions {
 
     /// Side of the last image.
     fn last_side(&self, size: usize) -> usize {
-        self.layers.iter().fold(size, |side, layer| side / layer.pool)
+        self.layers
+            .iter()
+            .fold(size, |side, layer| side / layer.pool)
     }
 }
 
@@ -204,7 +211,13 @@ impl Cnn {
     ///
     /// # Errors
     /// As for [`ops::conv2d`].
-    pub fn layer(&self, index: usize, x: &Tensor, mode: Mode, dropout: Option<Seed>) -> Result<Tensor> {
+    pub fn layer(
+        &self,
+        index: usize,
+        x: &Tensor,
+        mode: Mode,
+        dropout: Option<Seed>,
+    ) -> Result<Tensor> {
         let layer = &self.layers[index];
         let y = layer.conv.forward(x)?;
         let mut y = match &layer.norm {
@@ -254,7 +267,12 @@ impl Cnn {
         let (mut graph, mut x) = Graph::new(self.layers[0].conv.weight.dim(1)?);
         let mut wanted = x;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = graph.conv(x, Conv::folded(&layer.conv, layer.norm.as_ref())?, None, true);
+            x = graph.conv(
+                x,
+                Conv::folded(&layer.conv, layer.norm.as_ref())?,
+                None,
+                true,
+            );
             if layer.pool > 1 {
                 x = graph.max_pool(x, layer.pool, layer.pool, 0);
             }

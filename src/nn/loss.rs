@@ -32,7 +32,11 @@ impl Loss {
             });
         }
         if scores.elem_count() != self.gradient.len() {
-            return Err(Error::shape("scores", scores.elem_count(), self.gradient.len()));
+            return Err(Error::shape(
+                "scores",
+                scores.elem_count(),
+                self.gradient.len(),
+            ));
         }
         let gradient: Vec<f32> = self.gradient.iter().map(|g| *g as f32).collect();
         let gradient = Tensor::from_vec(gradient, scores.shape(), scores.device())?;

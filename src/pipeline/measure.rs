@@ -88,9 +88,9 @@ pub fn judge(
             let sample = chunk[i];
             match image {
                 Ok(image) => {
-                    let label = sample.label().ok_or_else(|| {
-                        Error::data(format!("sample {} has no label", sample.id))
-                    })?;
+                    let label = sample
+                        .label()
+                        .ok_or_else(|| Error::data(format!("sample {} has no label", sample.id)))?;
                     judged.labels.push(label.to_string());
                     judged.places.push(index * CHUNK + i);
                     ids.push(sample.id.clone());
@@ -112,7 +112,9 @@ pub fn judge(
             if which == 0
                 && let Some(pixels) = &mut pixels
             {
-                for ((place, image), found) in judged.places[first..].iter().zip(&images).zip(&found) {
+                for ((place, image), found) in
+                    judged.places[first..].iter().zip(&images).zip(&found)
+                {
                     add_pixels(pixels, samples[*place], image, found, reader, observer)?;
                 }
             }
@@ -244,7 +246,10 @@ pub fn measure(
         ..*options
     };
     let report = Report::new(&labelled, &at_own, seed)?;
-    let scores: Option<Vec<f64>> = judged.verdicts[which].iter().map(|v| v.anomaly_score).collect();
+    let scores: Option<Vec<f64>> = judged.verdicts[which]
+        .iter()
+        .map(|v| v.anomaly_score)
+        .collect();
     let anomaly_score = match scores {
         Some(scores) if about.names_classes => {
             let labelled = Labelled {

@@ -147,7 +147,11 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     let labels: Vec<&str> = fitted.validation.iter().filter_map(|s| s.label()).collect();
     let rule = fit_rule(&plan.settings.decision, &labels, &fitted.predictions)?;
     let scale = calibrate(&fitted.baseline, &fitted.validation, &reader)?;
-    let best = fitted.curve.iter().rfind(|row| row.best).map_or(0, |r| r.epoch);
+    let best = fitted
+        .curve
+        .iter()
+        .rfind(|row| row.best)
+        .map_or(0, |r| r.epoch);
     let mut notes = vec![format!(
         "the network is that of epoch {best} of {}, the best by AUC-PR on {} validation pieces",
         fitted.curve.len(),
@@ -180,9 +184,10 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
                 anomaly_pieces: 0,
                 fitted_pieces: fitted.trained,
                 test_pieces: plan.fold.test().len(),
-                maps: "network and threshold were fitted on different pieces; the best epoch and the \
+                maps:
+                    "network and threshold were fitted on different pieces; the best epoch and the \
                        threshold on the same ones"
-                    .into(),
+                        .into(),
                 notes,
             },
             settings: plan.settings,
@@ -208,7 +213,8 @@ fn fit_rule(options: &RuleOptions, labels: &[&str], found: &[Prediction]) -> Res
         return Ok(Rule {
             fail_at: 0.5,
             review_at: None,
-            basis: "fails always: no piece of the data is good, there are defect classes alone".into(),
+            basis: "fails always: no piece of the data is good, there are defect classes alone"
+                .into(),
         });
     }
     let scores: Vec<f64> = found.iter().map(Prediction::p_defect).collect();
@@ -225,7 +231,10 @@ fn calibrate(baseline: &Baseline, pieces: &[&Sample], reader: &ImageReader) -> R
     let of = if good.is_empty() { pieces } else { &good };
     let mut colours = Calibration::new();
     for samples in of.chunks(CHUNK) {
-        let images: Vec<Image> = samples.iter().map(|s| reader.read(s)).collect::<Result<_>>()?;
+        let images: Vec<Image> = samples
+            .iter()
+            .map(|s| reader.read(s))
+            .collect::<Result<_>>()?;
         for (image, (_, map)) in images.iter().zip(baseline.inspect(&images)?) {
             colours.add_map(&map);
             colours.add_image(image);

@@ -80,7 +80,11 @@ impl Drawing for Epochs<'_> {
             curve("training", |r| r.train_loss),
             curve("validation", |r| r.validation_loss),
         ];
-        let top = losses.iter().flat_map(|(_, p)| p).map(|p| p.1).fold(1e-3, f64::max);
+        let top = losses
+            .iter()
+            .flat_map(|(_, p)| p)
+            .map(|p| p.1)
+            .fold(1e-3, f64::max);
         let last = rows.last().map_or(2.0, |r| r.epoch as f64).max(2.0);
         let axes = |title, y, high| Axes {
             title,
@@ -89,7 +93,13 @@ impl Drawing for Epochs<'_> {
             range: [1.0, last, 0.0, high],
             whole: true,
         };
-        lines(&above, &axes("Loss", "loss", 1.05 * top), &losses, best, unit)?;
+        lines(
+            &above,
+            &axes("Loss", "loss", 1.05 * top),
+            &losses,
+            best,
+            unit,
+        )?;
         let measures = [
             curve("AUC-PR", |r| r.validation_auc_pr),
             curve("best F1", |r| r.validation_f1),
@@ -137,9 +147,19 @@ where
         .axis_style(QUIET.stroke_width(unit))
         .x_desc(axes.x)
         .y_desc(axes.y)
-        .x_labels(if whole { ((right - left) as usize + 1).min(11) } else { 6 })
+        .x_labels(if whole {
+            ((right - left) as usize + 1).min(11)
+        } else {
+            6
+        })
         .y_labels(6)
-        .x_label_formatter(&|v| if whole { format!("{v:.0}") } else { format!("{v:.1}") })
+        .x_label_formatter(&|v| {
+            if whole {
+                format!("{v:.0}")
+            } else {
+                format!("{v:.1}")
+            }
+        })
         .y_label_formatter(&|v| short(*v))
         .label_style(text.into_font().color(&INK))
         .axis_desc_style(text.into_font().color(&INK))
@@ -307,15 +327,27 @@ impl Drawing for ConfusionMatrix<'_> {
         };
         let middle = left + n * cell / 2;
         area.draw_text(self.title, &style(17, HPos::Center, &INK), (middle, 20 * u))?;
-        area.draw_text("taken for", &style(TEXT, HPos::Center, &QUIET), (middle, 44 * u))?;
-        area.draw_text("true class", &style(TEXT, HPos::Right, &QUIET), (left - 10 * u, 62 * u))?;
+        area.draw_text(
+            "taken for",
+            &style(TEXT, HPos::Center, &QUIET),
+            (middle, 44 * u),
+        )?;
+        area.draw_text(
+            "true class",
+            &style(TEXT, HPos::Right, &QUIET),
+            (left - 10 * u, 62 * u),
+        )?;
         for (r, (class, row)) in self.classes.iter().zip(self.counts).enumerate() {
             let y = top + r as i32 * cell;
             let name = shortened(class, 16);
             let at = (left - 10 * u, y + cell / 2);
             area.draw_text(&name, &style(TEXT, HPos::Right, &INK), at)?;
             let across = (left + r as i32 * cell + cell / 2, 62 * u);
-            area.draw_text(&shortened(class, 9), &style(TEXT, HPos::Center, &INK), across)?;
+            area.draw_text(
+                &shortened(class, 9),
+                &style(TEXT, HPos::Center, &INK),
+                across,
+            )?;
             let total: usize = row.iter().sum();
             for (c, &count) in row.iter().enumerate() {
                 let x = left + c as i32 * cell;
@@ -328,9 +360,17 @@ impl Drawing for ConfusionMatrix<'_> {
                     0 => "-".to_string(),
                     _ => format!("{share:.2}"),
                 };
-                area.draw_text(&text, &style(15, HPos::Center, ink), (centre, y + cell / 2 - 8 * u))?;
+                area.draw_text(
+                    &text,
+                    &style(15, HPos::Center, ink),
+                    (centre, y + cell / 2 - 8 * u),
+                )?;
                 let text = count.to_string();
-                area.draw_text(&text, &style(12, HPos::Center, ink), (centre, y + cell / 2 + 12 * u))?;
+                area.draw_text(
+                    &text,
+                    &style(12, HPos::Center, ink),
+                    (centre, y + cell / 2 + 12 * u),
+                )?;
             }
         }
         let note = "share of the true class; number of pieces";
@@ -405,7 +445,10 @@ impl Drawing for Spread<'_> {
             .draw()?;
         for (i, (name, values)) in self.rows.iter().enumerate() {
             let y = -(i as f64) - 0.5;
-            let style = text.into_font().color(&INK).pos(Pos::new(HPos::Right, VPos::Center));
+            let style = text
+                .into_font()
+                .color(&INK)
+                .pos(Pos::new(HPos::Right, VPos::Center));
             let (x, line) = chart.backend_coord(&(low, y));
             area.draw_text(&shortened(name, 26), &style, (x - 8 * u, line))?;
             if values.is_empty() {
@@ -414,8 +457,13 @@ impl Drawing for Spread<'_> {
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let most = values.iter().copied().fold(0.0, f64::max);
-            chart.draw_series(LineSeries::new([(least, y), (most, y)], QUIET.stroke_width(unit)))?;
-            let dots = values.iter().map(|v| Circle::new((*v, y), 3 * u, QUIET.filled()));
+            chart.draw_series(LineSeries::new(
+                [(least, y), (most, y)],
+                QUIET.stroke_width(unit),
+            ))?;
+            let dots = values
+                .iter()
+                .map(|v| Circle::new((*v, y), 3 * u, QUIET.filled()));
             chart.draw_series(dots)?;
             let bar = [(mean, y - 0.28), (mean, y + 0.28)];
             chart.draw_series(LineSeries::new(bar, PALETTE[0].stroke_width(3 * unit)))?;

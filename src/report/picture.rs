@@ -73,11 +73,18 @@ pub fn png(drawing: &impl Drawing) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`svg`], and [`Error::Io`].
 pub fn write(drawing: &impl Drawing, folder: &Path, stem: &str) -> Result<()> {
-    files::write_atomic(&folder.join(format!("{stem}.svg")), svg(drawing)?.as_bytes())?;
+    files::write_atomic(
+        &folder.join(format!("{stem}.svg")),
+        svg(drawing)?.as_bytes(),
+    )?;
     files::write_atomic(&folder.join(format!("{stem}.png")), &png(drawing)?)
 }
 
-fn on<B: DrawingBackend>(area: &DrawingArea<B, Shift>, drawing: &impl Drawing, unit: u32) -> Result<()>
+fn on<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    drawing: &impl Drawing,
+    unit: u32,
+) -> Result<()>
 where
     B::ErrorType: 'static,
 {
@@ -91,9 +98,8 @@ where
 /// Makes the font known, once.
 fn font() -> Result<()> {
     static KNOWN: OnceLock<bool> = OnceLock::new();
-    let known = *KNOWN.get_or_init(|| {
-        register_font("sans-serif", FontStyle::Normal, FONT_BYTES).is_ok()
-    });
+    let known =
+        *KNOWN.get_or_init(|| register_font("sans-serif", FontStyle::Normal, FONT_BYTES).is_ok());
     match known {
         true => Ok(()),
         false => Err(Error::data("the plots' font cannot be read")),

@@ -246,7 +246,10 @@ pub fn column_names(columns: &Columns) -> Vec<String> {
         "defect" => "p_class_defect".to_string(),
         _ => format!("p_{class}"),
     });
-    let of_other = BESIDE.iter().filter(|_| columns.beside).map(|c| (*c).to_string());
+    let of_other = BESIDE
+        .iter()
+        .filter(|_| columns.beside)
+        .map(|c| (*c).to_string());
     fixed.chain(of_classes).chain(of_other).collect()
 }
 
@@ -271,7 +274,10 @@ mod tests {
             "id,path,status,decision,class,p_defect,anomaly_score,threshold,heatmap,message,\
              p_good,p_print"
         );
-        assert_eq!(column_names(&vec!["defect".to_string()].into())[10], "p_class_defect");
+        assert_eq!(
+            column_names(&vec!["defect".to_string()].into())[10],
+            "p_class_defect"
+        );
     }
 
     #[test]
@@ -323,7 +329,10 @@ mod tests {
     #[test]
     fn a_number_that_is_none_is_refused() {
         let row = ScoreRow::scored("7", Path::new("7"), &decision(), None, Some(f64::NAN));
-        assert!(matches!(row.cells(&Columns::default()), Err(Error::NotFinite { .. })));
+        assert!(matches!(
+            row.cells(&Columns::default()),
+            Err(Error::NotFinite { .. })
+        ));
     }
 
     #[test]

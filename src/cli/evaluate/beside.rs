@@ -43,9 +43,8 @@ pub fn compare(
         ..options(args)
     };
     let report = measure::measure(judged, 1, second, &own, seed)?.report;
-    let scores = |which: usize| -> Vec<f64> {
-        judged.verdicts[which].iter().map(|v| v.score).collect()
-    };
+    let scores =
+        |which: usize| -> Vec<f64> { judged.verdicts[which].iter().map(|v| v.score).collect() };
     let (a, b) = (scores(0), scores(1));
     let is_defect: Vec<bool> = judged.labels.iter().map(|l| l != GOOD).collect();
     let alone: Vec<usize> = (0..is_defect.len()).collect();
@@ -89,8 +88,9 @@ impl Compared {
                 format!("{:.4}", d.first),
                 format!("{:.4}", d.second),
                 format!("{:+.4}", d.difference),
-                d.interval
-                    .map_or(String::new(), |i| format!("{:+.4} to {:+.4}", i.low, i.high)),
+                d.interval.map_or(String::new(), |i| {
+                    format!("{:+.4} to {:+.4}", i.low, i.high)
+                }),
             ]);
         }
         let m = &self.paired.mcnemar;
