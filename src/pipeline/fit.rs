@@ -74,6 +74,12 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     let seed = Seed::new(plan.seed);
     let settings = &plan.settings;
     settings.check()?;
+    if settings.model.baseline().is_some() {
+        return Err(Error::setting(
+            "model",
+            "a supervised model is trained by `goma train` alone; hybrid or draem expected",
+        ));
+    }
     let training = plan.fold.training(plan.dataset);
     let reader = ImageReader::new(plan.dataset.format.clone(), plan.limits);
     let mut unreadable = Vec::new();

@@ -1,5 +1,5 @@
 //! Plots of supervised training: loss and AUC-PR by epoch, precision over
-//! recall of several models, confusion matrices, and what an ablation found.
+//! recall of several models, and what an ablation found.
 //! Readable on paper and in grey: curves differ in their dashes, too.
 
 use super::picture::{Drawing, Drawn};
@@ -11,8 +11,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const INK: RGBColor = RGBColor(34, 38, 44);
-const QUIET: RGBColor = RGBColor(110, 116, 124);
+pub(super) const INK: RGBColor = RGBColor(34, 38, 44);
+pub(super) const QUIET: RGBColor = RGBColor(110, 116, 124);
 const LINE: RGBColor = RGBColor(222, 224, 226);
 /// Okabe and Ito's, for a colour-blind eye.
 const PALETTE: [RGBColor; 7] = [
@@ -26,8 +26,8 @@ const PALETTE: [RGBColor; 7] = [
 ];
 /// Lengths of dash and gap of each curve; none: a whole line.
 const DASHES: [Option<(i32, i32)>; 4] = [None, Some((7, 4)), Some((2, 3)), Some((12, 3))];
-const FONT: &str = "sans-serif";
-const TEXT: u32 = 13;
+pub(super) const FONT: &str = "sans-serif";
+pub(super) const TEXT: u32 = 13;
 
 /// Named points.
 pub type Curve = (String, Vec<(f64, f64)>);
@@ -293,101 +293,8 @@ impl Drawing for PrecisionRecall {
     }
 }
 
-/// A confusion matrix: true class down, predicted across; share of the row
-/// and count in each cell.
-pub struct ConfusionMatrix<'a> {
-    /// What stands above.
-    pub title: &'a str,
-    /// The class names.
-    pub classes: &'a [String],
-    /// `[true class][predicted class]`.
-    pub counts: &'a [Vec<usize>],
-}
-
-impl Drawing for ConfusionMatrix<'_> {
-    fn name(&self) -> &'static str {
-        "the confusion matrix"
-    }
-
-    fn size(&self) -> (u32, u32) {
-        let side = 76 * self.classes.len().max(2) as u32;
-        (side + 190, side + 130)
-    }
-
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, unit: u32) -> Drawn
-    where
-        B::ErrorType: 'static,
-    {
-        let u = unit as i32;
-        let (left, top, cell) = (150 * u, 74 * u, 76 * u);
-        let n = self.classes.len() as i32;
-        let style = |size: u32, h: HPos, colour: &RGBColor| {
-            let font = (FONT, size * unit).into_font().color(colour);
-            font.pos(Pos::new(h, VPos::Center))
-        };
-        let middle = left + n * cell / 2;
-        area.draw_text(self.title, &style(17, HPos::Center, &INK), (middle, 20 * u))?;
-        area.draw_text(
-            "taken for",
-            &style(TEXT, HPos::Center, &QUIET),
-            (middle, 44 * u),
-        )?;
-        area.draw_text(
-            "true class",
-            &style(TEXT, HPos::Right, &QUIET),
-            (left - 10 * u, 62 * u),
-        )?;
-        for (r, (class, row)) in self.classes.iter().zip(self.counts).enumerate() {
-            let y = top + r as i32 * cell;
-            let name = shortened(class, 16);
-            let at = (left - 10 * u, y + cell / 2);
-            area.draw_text(&name, &style(TEXT, HPos::Right, &INK), at)?;
-            let across = (left + r as i32 * cell + cell / 2, 62 * u);
-            area.draw_text(
-                &shortened(class, 9),
-                &style(TEXT, HPos::Center, &INK),
-                across,
-            )?;
-            let total: usize = row.iter().sum();
-            for (c, &count) in row.iter().enumerate() {
-                let x = left + c as i32 * cell;
-                let share = count as f64 / total.max(1) as f64;
-                let corners = [(x, y), (x + cell - u, y + cell - u)];
-                area.draw(&Rectangle::new(corners, shade(share).filled()))?;
-                let ink = if share > 0.55 { &WHITE } else { &INK };
-                let centre = x + cell / 2;
-                let text = match total {
-                    0 => "-".to_string(),
-                    _ => format!("{share:.2}"),
-                };
-                area.draw_text(
-                    &text,
-                    &style(15, HPos::Center, ink),
-                    (centre, y + cell / 2 - 8 * u),
-                )?;
-                let text = count.to_string();
-                area.draw_text(
-                    &text,
-                    &style(12, HPos::Center, ink),
-                    (centre, y + cell / 2 + 12 * u),
-                )?;
-            }
-        }
-        let note = "share of the true class; number of pieces";
-        let at = (middle, top + n * cell + 22 * u);
-        area.draw_text(note, &style(12, HPos::Center, &QUIET), at)?;
-        Ok(())
-    }
-}
-
-/// From white to a dark blue.
-fn shade(share: f64) -> RGBColor {
-    let mix = |from: f64, to: f64| (from + (to - from) * share).round() as u8;
-    RGBColor(mix(244.0, 8.0), mix(246.0, 64.0), mix(248.0, 120.0))
-}
-
 /// At most so many characters.
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     match text.chars().count() > most {
         true => text.chars().take(most - 1).chain(['…']).collect(),
         false => text.to_string(),
@@ -511,20 +418,6 @@ mod tests {
         // Not an empty page.
         let dark = decoded.to_luma8().pixels().filter(|p| p.0[0] < 100).count();
         assert!(dark > 5000, "{dark}");
-    }
-
-    #[test]
-    fn a_matrix_names_its_classes_and_counts() {
-        let classes = ["good".to_string(), "<blowhole & crack>".to_string()];
-        let matrix = ConfusionMatrix {
-            title: "ResNet-18",
-            classes: &classes,
-            counts: &[vec![8, 2], vec![1, 3]],
-        };
-        let text = svg(&matrix).unwrap();
-        assert!(text.contains("0.80") && text.contains("0.75"));
-        assert!(!text.contains("<blowhole"));
-        png(&matrix).unwrap();
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub mod heatmap;
 pub mod html;
 pub mod journal;
 pub mod markdown;
+pub mod matrix;
 pub mod picture;
 pub mod plots;
 pub mod run;

@@ -175,10 +175,10 @@ mod tests {
     }
 
     fn written(format: Format) -> String {
-        let classes = ["good".to_string(), "print".to_string()];
+        let columns = vec!["good".to_string(), "print".to_string()].into();
         let mut out = Vec::new();
         format
-            .write(&mut out, &classes, rows().into_iter().map(Ok))
+            .write(&mut out, &columns, rows().into_iter().map(Ok))
             .unwrap();
         String::from_utf8(out).unwrap()
     }
