@@ -106,7 +106,7 @@ pub fn measure(
         let mut output = folder()?;
         let begun = Instant::now();
         stream::score(
-            pipeline,
+            stream::Models::one(pipeline),
             entries,
             reader,
             &mut output,
@@ -194,7 +194,8 @@ fn round(
         clock.start();
         let found = batch
             .iter()
-            .zip(images.into_iter().zip(inspections).map(Ok));
+            .zip(images.into_iter().zip(inspections))
+            .map(|(input, (image, inspection))| (input, Ok((image, inspection, None))));
         stream::write_batch(found.collect(), &pipeline.scale, &mut folder)?;
         clock.stop(&mut times[4]);
     }

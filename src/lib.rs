@@ -4,8 +4,11 @@
 //! holds the nouns it hands on. The steps are [`draem`] (anomaly map),
 //! [`extract`] (features), [`selection`], [`classifier`] and [`decision`];
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
-//! trained pipeline as a folder, [`report`] shows what was found.
+//! trained pipeline as a folder, [`report`] shows what was found. Beside it all
+//! stands the supervised [`baseline`], and [`ablation`] varies it.
 
+pub mod ablation;
+pub mod baseline;
 pub mod bench;
 pub mod bundled;
 pub mod classifier;

@@ -3,11 +3,17 @@
 //! An image goes through the anomaly model; image and map give features, of
 //! which a selection is kept; a classifier turns them into probabilities, and
 //! a rule into a decision. [`fit`] trains all of that on a data set.
+//!
+//! [`supervised`] is the other way: a network from image to class. To whoever
+//! scores and measures, both are an [`inspector::Inspector`].
 
 pub mod decide;
 pub mod evaluate;
 pub mod fit;
+pub mod inspector;
+pub mod measure;
 pub mod rows;
+pub mod supervised;
 
 use crate::classifier::Classifier;
 use crate::data::anomaly_map::AnomalyMap;
@@ -140,8 +146,9 @@ pub struct Pipeline {
 pub struct Inspection {
     /// Probability of a defect for each pixel.
     pub map: AnomalyMap,
-    /// The map's image score.
-    pub anomaly_score: f64,
+    /// The map's image score; `None` if the map is a baseline's, which shows
+    /// where it looked and not how unusual that is.
+    pub anomaly_score: Option<f64>,
     /// Probability of each class, where there is a classifier.
     pub prediction: Option<Prediction>,
     /// What is done with the piece.
@@ -213,7 +220,7 @@ impl Pipeline {
                 Inspection {
                     decision: self.rule.decide(score),
                     map,
-                    anomaly_score,
+                    anomaly_score: Some(anomaly_score),
                     prediction,
                 }
             })

@@ -3,12 +3,14 @@
 //! A preset gives the start, `--config FILE.toml` changes it, `--set
 //! key=value` changes that; the result is stored with whatever is produced.
 
+use crate::baseline::{BaselineOptions, Kind};
 use crate::classifier::ClassifierOptions;
 use crate::data::dataset::ClassView;
 use crate::decision::RuleOptions;
 use crate::draem::DraemOptions;
 use crate::error::{Error, Result};
 use crate::extract::FeatureOptions;
+use crate::nn::resnet::Depth;
 use crate::selection::SelectionOptions;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,46 @@ pub enum ModelKind {
     Hybrid,
     /// Anomaly model and a threshold on its score.
     Draem,
+    /// A supervised ResNet of 18 layers.
+    Resnet18,
+    /// Of 34.
+    Resnet34,
+    /// Of 50.
+    Resnet50,
+    /// Of 101.
+    Resnet101,
+    /// Of 152.
+    Resnet152,
+    /// The plain supervised network of the settings.
+    Cnn,
+}
+
+impl ModelKind {
+    /// All names, as settings and command line have them.
+    pub const NAMES: [&'static str; 8] = [
+        "hybrid",
+        "draem",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "cnn",
+    ];
+
+    /// The network, if it is a supervised baseline.
+    #[must_use]
+    pub fn baseline(self) -> Option<Kind> {
+        Some(match self {
+            Self::Hybrid | Self::Draem => return None,
+            Self::Resnet18 => Kind::ResNet(Depth::Resnet18),
+            Self::Resnet34 => Kind::ResNet(Depth::Resnet34),
+            Self::Resnet50 => Kind::ResNet(Depth::Resnet50),
+            Self::Resnet101 => Kind::ResNet(Depth::Resnet101),
+            Self::Resnet152 => Kind::ResNet(Depth::Resnet152),
+            Self::Cnn => Kind::Cnn,
+        })
+    }
 }
 
 /// Which maps the classifier and the threshold are fitted on.
@@ -85,6 +127,8 @@ pub struct Settings {
     pub classifier: ClassifierOptions,
     /// From probability to decision.
     pub decision: RuleOptions,
+    /// The supervised baseline.
+    pub baseline: BaselineOptions,
     /// How the data are shared out.
     pub fitting: FittingOptions,
 }
@@ -99,6 +143,7 @@ impl Default for Settings {
             selection: SelectionOptions::default(),
             classifier: ClassifierOptions::default(),
             decision: RuleOptions::default(),
+            baseline: BaselineOptions::default(),
             fitting: FittingOptions::default(),
         }
     }
@@ -106,28 +151,37 @@ impl Default for Settings {
 
 impl Settings {
     /// The names of the presets.
-    pub const PRESETS: [&'static str; 3] = ["fast", "compact", "paper"];
+    pub const PRESETS: [&'static str; 4] = ["fast", "compact", "paper", "metal"];
 
     /// A preset by name.
     ///
     /// # Errors
     /// [`Error::Setting`] if there is none of that name.
     pub fn preset(name: &str) -> Result<Self> {
-        let draem = match name {
-            "fast" => DraemOptions::default(),
-            "compact" => DraemOptions::compact(),
-            "paper" => DraemOptions::paper(),
+        let mut settings = Self::default();
+        match name {
+            "fast" => {}
+            "compact" => {
+                settings.draem = DraemOptions::compact();
+                settings.baseline.size = 224;
+                settings.baseline.epochs = 50;
+            }
+            "paper" => {
+                settings.draem = DraemOptions::paper();
+                settings.baseline = BaselineOptions::paper();
+            }
+            "metal" => {
+                settings.baseline = BaselineOptions::metal();
+                settings.fitting.test_share = 0.1;
+            }
             _ => {
                 return Err(Error::setting(
                     "preset",
                     format!("{name:?} given, {} expected", Self::PRESETS.join(", ")),
                 ));
             }
-        };
-        Ok(Self {
-            draem,
-            ..Self::default()
-        })
+        }
+        Ok(settings)
     }
 
     /// These settings, changed by a TOML text and by `key=value` pairs.
@@ -166,6 +220,7 @@ impl Settings {
     /// [`Error::Setting`] naming the setting.
     pub fn check(&self) -> Result<()> {
         self.draem.check()?;
+        self.baseline.check()?;
         if !(32..=4096).contains(&self.features.size) {
             return Err(Error::setting("features.size", "32 to 4096 expected"));
         }

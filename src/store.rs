@@ -13,6 +13,8 @@ use crate::draem::model::DraemShape;
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions};
 use crate::files;
+use crate::pipeline::inspector::Inspector;
+use crate::pipeline::supervised::not_a_pipeline;
 use crate::pipeline::{BackboneFile, Hybrid, Pipeline, Training};
 use crate::selection::Selection;
 use crate::settings::{ModelKind, Settings};
@@ -21,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+pub mod supervised;
 
 /// The file that makes a folder a bundle.
 pub const MANIFEST: &str = "manifest.json";
@@ -76,6 +80,15 @@ pub struct Bundle {
     pub goma: String,
 }
 
+/// A bundle of any kind, ready to inspect.
+#[derive(Debug)]
+pub struct Model {
+    /// What inspects.
+    pub inspector: Box<dyn Inspector>,
+    /// As [`Bundle::hash`].
+    pub hash: String,
+}
+
 /// Writes a pipeline into an existing folder, the manifest last.
 ///
 /// # Errors
@@ -127,6 +140,52 @@ pub fn save(pipeline: &Pipeline, folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] and [`Error::Malformed`] naming the file.
 pub fn open(folder: &Path, device: &Device) -> Result<Bundle> {
+    check_folder(folder)?;
+    read(|name| read_file(folder, name), folder, device)
+}
+
+/// Opens a bundle of any kind: hybrid, anomaly model or supervised baseline.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_any(folder: &Path, device: &Device) -> Result<Model> {
+    check_folder(folder)?;
+    let bytes = read_file(folder, MANIFEST)?;
+    if baseline_named(&bytes).is_none() {
+        let bundle = open(folder, device)?;
+        return Ok(Model {
+            inspector: Box::new(bundle.pipeline),
+            hash: bundle.hash,
+        });
+    }
+    check_format(&bytes, folder)?;
+    let fetch = |name: &str, facts: Option<&FileFacts>| {
+        let wrong = |reason: String| Error::malformed(folder.join(MANIFEST), reason);
+        let facts = facts.ok_or_else(|| wrong(format!("it does not list {name}")))?;
+        checked(read_file(folder, name)?, facts, &folder.join(name))
+    };
+    let (supervised, _) = supervised::read(&bytes, fetch, folder, device)?;
+    Ok(Model {
+        inspector: Box::new(supervised),
+        hash: sha256(&bytes),
+    })
+}
+
+/// The model's name, if this is the manifest of a supervised baseline.
+fn baseline_named(manifest: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        model: ModelKind,
+    }
+    let kind: Kind = serde_json::from_slice(manifest).ok()?;
+    kind.model.baseline()?;
+    serde_json::to_value(kind.model)
+        .ok()?
+        .as_str()
+        .map(str::to_string)
+}
+
+fn check_folder(folder: &Path) -> Result<()> {
     let path = folder.join(MANIFEST);
     if !path.is_file() {
         return Err(Error::malformed(
@@ -135,23 +194,45 @@ pub fn open(folder: &Path, device: &Device) -> Result<Bundle> {
         )
         .help("name a folder that `goma train --out` wrote; an unfinished training goes on with --resume"));
     }
-    read(
-        |name| {
-            let path = folder.join(name);
-            let length = std::fs::metadata(&path)
-                .map_err(Error::io("read", &path))?
-                .len();
-            if length > MAX_FILE {
-                return Err(Error::malformed(
-                    path,
-                    format!("{length} bytes are too many"),
-                ));
-            }
-            std::fs::read(&path).map_err(Error::io("read", &path))
-        },
-        folder,
-        device,
-    )
+    Ok(())
+}
+
+fn read_file(folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = folder.join(name);
+    let length = std::fs::metadata(&path)
+        .map_err(Error::io("read", &path))?
+        .len();
+    if length > MAX_FILE {
+        return Err(Error::malformed(
+            path,
+            format!("{length} bytes are too many"),
+        ));
+    }
+    std::fs::read(&path).map_err(Error::io("read", &path))
+}
+
+/// A file's bytes, if they are those that the manifest lists.
+fn checked(bytes: Vec<u8>, facts: &FileFacts, path: &Path) -> Result<Vec<u8>> {
+    if bytes.len() as u64 != facts.bytes || sha256(&bytes) != facts.sha256 {
+        return Err(
+            Error::malformed(path, "the file is not the one the bundle was written with")
+                .help("copy the bundle anew, or train it again"),
+        );
+    }
+    Ok(bytes)
+}
+
+fn check_format(manifest: &[u8], origin: &Path) -> Result<()> {
+    let malformed = |reason: String| Error::malformed(origin.join(MANIFEST), reason);
+    let version: serde_json::Value =
+        serde_json::from_slice(manifest).map_err(|e| malformed(e.to_string()))?;
+    if version.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
+        return Err(malformed(format!(
+            "bundle format {} found, {FORMAT} expected",
+            version.get("format").unwrap_or(&serde_json::Value::Null)
+        )));
+    }
+    Ok(())
 }
 
 /// Opens a bundle from bytes in the program, given by file name.
@@ -180,13 +261,9 @@ fn read(
 ) -> Result<Bundle> {
     let bytes = fetch(MANIFEST)?;
     let malformed = |reason: String| Error::malformed(origin.join(MANIFEST), reason);
-    let version: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
-    if version.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
-        return Err(malformed(format!(
-            "bundle format {} found, {FORMAT} expected",
-            version.get("format").unwrap_or(&serde_json::Value::Null)
-        )));
+    check_format(&bytes, origin)?;
+    if let Some(model) = baseline_named(&bytes) {
+        return Err(not_a_pipeline(origin, &model));
     }
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
@@ -195,15 +272,7 @@ fn read(
             .files
             .get(name)
             .ok_or_else(|| malformed(format!("it does not list {name}")))?;
-        let bytes = fetch(name)?;
-        if bytes.len() as u64 != facts.bytes || sha256(&bytes) != facts.sha256 {
-            return Err(Error::malformed(
-                origin.join(name),
-                "the file is not the one the bundle was written with",
-            )
-            .help("copy the bundle anew, or train it again"));
-        }
-        Ok(bytes)
+        checked(fetch(name)?, facts, &origin.join(name))
     };
     if manifest.draem.channels != manifest.pixels.channels.len() {
         return Err(malformed("channels of model and images differ".into()));

@@ -8,11 +8,12 @@ use crate::data::inputs::Input;
 use crate::data::reader::ImageReader;
 use crate::data::sample::SampleId;
 use crate::error::{Error, Result};
-use crate::pipeline::{Inspection, Pipeline};
+use crate::pipeline::Inspection;
+use crate::pipeline::inspector::{Inspector, channels_for};
 use crate::progress::Observer;
 use crate::report::heatmap::heatmap_png;
 use crate::report::score_folder::{Look, ScoreFolder};
-use crate::report::scores::ScoreRow;
+use crate::report::scores::{Beside, RowOutcome, ScoreRow};
 use crate::report::thumbs;
 use rayon::prelude::*;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,7 +26,29 @@ const WAITING: usize = 1;
 /// Inputs and what was read of them.
 pub(crate) type Read<'a> = Vec<(&'a Input, Result<Image>)>;
 /// Inputs and what was found.
-pub(crate) type Found<'a> = Vec<(&'a Input, Result<(Image, Inspection)>)>;
+pub(crate) type Found<'a> = Vec<(&'a Input, Result<Seen>)>;
+/// An image, what was found, and what a second model says.
+pub(crate) type Seen = (Image, Inspection, Option<Beside>);
+
+/// What scores.
+#[derive(Debug, Clone, Copy)]
+pub struct Models<'a> {
+    /// Whose verdict counts.
+    pub first: &'a dyn Inspector,
+    /// Whose verdict stands beside it.
+    pub beside: Option<&'a dyn Inspector>,
+}
+
+impl<'a> Models<'a> {
+    /// One model alone.
+    #[must_use]
+    pub fn one(first: &'a dyn Inspector) -> Self {
+        Self {
+            first,
+            beside: None,
+        }
+    }
+}
 
 /// Scores `entries` into `folder`, one row for each, in order.
 ///
@@ -34,7 +57,7 @@ pub(crate) type Found<'a> = Vec<(&'a Input, Result<(Image, Inspection)>)>;
 /// [`Error::Io`] if the folder cannot be written. An input that cannot be read
 /// is a row, not an error.
 pub fn score(
-    pipeline: &Pipeline,
+    models: Models<'_>,
     entries: &[Input],
     reader: &ImageReader,
     folder: &mut ScoreFolder,
@@ -44,8 +67,8 @@ pub fn score(
     let (to_writer, found) = sync_channel::<Result<Found<'_>>>(WAITING);
     std::thread::scope(|scope| {
         scope.spawn(move || read_all(entries, reader, &to_networks));
-        scope.spawn(move || inspect_all(pipeline, read, &to_writer));
-        write_all(found, &pipeline.scale, folder, observer)
+        scope.spawn(move || inspect_all(models, reader, read, &to_writer));
+        write_all(found, &models.first.about().scale, folder, observer)
     })
 }
 
@@ -85,12 +108,13 @@ pub(crate) fn read_batch<'a>(batch: &'a [Input], reader: &ImageReader) -> Read<'
 }
 
 fn inspect_all<'a>(
-    pipeline: &Pipeline,
+    models: Models<'_>,
+    reader: &ImageReader,
     read: Receiver<Read<'a>>,
     next: &SyncSender<Result<Found<'a>>>,
 ) {
     for batch in read {
-        let found = inspect(pipeline, batch);
+        let found = inspect(models, reader, batch);
         let failed = found.is_err();
         if next.send(found).is_err() || failed {
             return;
@@ -99,7 +123,7 @@ fn inspect_all<'a>(
 }
 
 /// The readable images of a batch go through the networks together.
-fn inspect<'a>(pipeline: &Pipeline, batch: Read<'a>) -> Result<Found<'a>> {
+fn inspect<'a>(models: Models<'_>, reader: &ImageReader, batch: Read<'a>) -> Result<Found<'a>> {
     let mut ids: Vec<SampleId> = Vec::new();
     let mut images = Vec::new();
     let mut outcomes = Vec::new();
@@ -112,13 +136,44 @@ fn inspect<'a>(pipeline: &Pipeline, batch: Read<'a>) -> Result<Found<'a>> {
             }),
         ));
     }
-    let inspections = pipeline.inspect(&ids, &images)?;
-    let mut inspected = images.into_iter().zip(inspections);
+    let inspections = models.first.inspect(&ids, &images)?;
+    let others = match models.beside {
+        Some(other) => beside(other, &ids, &images, reader)?,
+        None => vec![None; images.len()],
+    };
+    let seen = images.into_iter().zip(inspections).zip(others);
+    let mut inspected = seen.map(|((image, found), other)| (image, found, other));
     Ok(outcomes
         .into_iter()
         .map(|(input, outcome)| {
             let outcome = outcome.map(|()| inspected.next().expect("one for each image"));
             (input, outcome)
+        })
+        .collect())
+}
+
+/// What a second model says of the same pieces.
+fn beside(
+    other: &dyn Inspector,
+    ids: &[SampleId],
+    images: &[Image],
+    reader: &ImageReader,
+) -> Result<Vec<Option<Beside>>> {
+    let wanted = other.about().format;
+    let images: Vec<Image> = images
+        .iter()
+        .map(|image| channels_for(image, reader.format(), wanted))
+        .collect::<Result<_>>()?;
+    let found = other.inspect(ids, &images)?;
+    Ok(found
+        .into_iter()
+        .map(|found| {
+            let prediction = found.prediction.as_ref();
+            Some(Beside {
+                p_defect: prediction.map(|p| p.p_defect()),
+                decision: found.decision.verdict,
+                class: prediction.map(|p| p.class().to_string()),
+            })
         })
         .collect())
 }
@@ -155,14 +210,17 @@ pub(crate) fn write_batch(
         .into_par_iter()
         .map(|(input, outcome)| {
             let id = input.id.as_str();
-            let outcome = outcome.and_then(|(image, inspection)| {
-                let row = ScoreRow::scored(
+            let outcome = outcome.and_then(|(image, inspection, beside)| {
+                let mut row = ScoreRow::scored(
                     id,
                     &input.path,
                     &inspection.decision,
                     inspection.prediction.as_ref(),
-                    Some(inspection.anomaly_score),
+                    inspection.anomaly_score,
                 );
+                if let RowOutcome::Ok(scored) = &mut row.outcome {
+                    scored.beside = beside;
+                }
                 let map = inspection.map;
                 let heatmap = match waiting.saves_heatmaps() {
                     true => Some(heatmap_png(&image, &map, scale)?),

@@ -95,7 +95,9 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
     let results = out.join("scores");
     let job = Job {
         name: name.to_string(),
-        bundle: &bundle,
+        inspector: &bundle.pipeline,
+        hash: &bundle.hash,
+        beside: None,
         inputs: &inputs,
         out: &results,
         options: ScoreOptions::default(),

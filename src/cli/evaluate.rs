@@ -1,5 +1,6 @@
 //! `goma evaluate`: every measure of a set of predictions.
 
+mod beside;
 mod predictions;
 mod text;
 
@@ -12,9 +13,9 @@ use goma::data::reader::ImageReader;
 use goma::data::sample::Sample;
 use goma::metrics::report::{Labelled, ReportOptions};
 use goma::metrics::{BootstrapOptions, Report};
-use goma::pipeline::evaluate::Measured;
+use goma::pipeline::measure::{self, Measured};
 use goma::random::Seed;
-use goma::{Error, Result, pipeline, store};
+use goma::{Error, Result, store};
 use std::path::{Path, PathBuf};
 
 /// Measure a bundle, or anybody's predictions, on labelled data
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 Examples:
   goma evaluate models/line3 erasers-of-march
   goma evaluate --predictions scores.csv --bootstrap 1000
+  goma evaluate models/line3 erasers-of-march --beside models/resnet18 --plots compared
 
 A bundle is judged at its own threshold unless --threshold says otherwise, and its
 maps against the masks, where the data have any.
@@ -55,6 +57,13 @@ pub struct EvaluateArgs {
     /// The column to take as score (default: score, else what p_ columns say)
     #[arg(long, value_name = "COLUMN", requires = "predictions")]
     score: Option<String>,
+    /// A second bundle to compare with on the same pieces: McNemar's test, and
+    /// intervals of the differences
+    #[arg(long, value_name = "BUNDLE", conflicts_with = "predictions")]
+    beside: Option<PathBuf>,
+    /// Folder for plots: precision over recall, confusion matrices (SVG, PNG)
+    #[arg(long, value_name = "DIR", conflicts_with = "predictions")]
+    plots: Option<PathBuf>,
     /// Judge at this threshold (default: that of the best F1 on these data)
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     threshold: Option<f64>,
@@ -77,7 +86,7 @@ pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<
         ));
     };
     let read = predictions::read(path, args.score.as_deref())?;
-    let mut report = measure(&read.labelled, args, common)?;
+    let mut report = measured(&read.labelled, args, common)?;
     report.notes.extend(read.notes);
     print(&report, common, terminal)?;
     Ok(match read.unreadable {
@@ -87,7 +96,7 @@ pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<
 }
 
 /// All measures, as the flags ask for them.
-fn measure(data: &Labelled, args: &EvaluateArgs, common: &Common) -> Result<Report> {
+fn measured(data: &Labelled, args: &EvaluateArgs, common: &Common) -> Result<Report> {
     if let Some(t) = args.threshold.filter(|t| !t.is_finite()) {
         return Err(Error::setting(
             "threshold",
@@ -119,12 +128,12 @@ fn of_bundle(
     common: &Common,
     terminal: &Terminal,
 ) -> Result<Outcome> {
-    let bundle = store::open(bundle, &super::device(common)?)?;
-    let pipeline = &bundle.pipeline;
+    let model = store::open_any(bundle, &super::device(common)?)?;
+    let about = model.inspector.about();
     let mut reading = args.reading.options();
-    reading.classes = pipeline.settings.classes;
-    super::data::require_channels(&mut reading, &pipeline.format)?;
-    reading.fallback = Some(pipeline.format.clone());
+    reading.classes = about.settings.classes;
+    super::data::require_channels(&mut reading, about.format)?;
+    reading.fallback = Some(about.format.clone());
     let dataset = Dataset::open(data, &reading)?;
     let samples: Vec<&Sample> = dataset
         .labelled()
@@ -139,12 +148,25 @@ fn of_bundle(
     }
     let reader = ImageReader::new(dataset.format.clone(), reading.limits());
     let seed = Seed::new(common.seed).derive("evaluate", 0);
+    let other = match &args.beside {
+        Some(path) => Some(store::open_any(path, &super::device(common)?)?),
+        None => None,
+    };
+    let mut inspectors = vec![model.inspector.as_ref()];
+    inspectors.extend(other.as_ref().map(|other| other.inspector.as_ref()));
+    let judged = measure::judge(&inspectors, &samples, &reader, terminal)?;
     let Measured {
         mut report,
         anomaly_score,
-        pixels,
-        mut unreadable,
-    } = pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
+    } = measure::measure(&judged, 0, inspectors[0], &options(args), seed)?;
+    let compared = match &args.beside {
+        Some(path) => Some(beside::compare(&judged, &inspectors, path, args, seed)?),
+        None => None,
+    };
+    if let Some(folder) = &args.plots {
+        beside::plots(&judged, &report, compared.as_ref(), &inspectors, folder)?;
+    }
+    let (pixels, mut unreadable) = (judged.pixels, judged.unreadable);
     unreadable.extend(super::data::without_pixels(&dataset));
     report.notes.extend(dataset.notes.iter().cloned());
     report.notes.extend(
@@ -157,6 +179,10 @@ fn of_bundle(
         json["anomaly_score"] =
             serde_json::to_value(&anomaly_score).map_err(|e| Error::data(e.to_string()))?;
         json["pixels"] = serde_json::to_value(pixels).map_err(|e| Error::data(e.to_string()))?;
+        if let Some(compared) = &compared {
+            json["beside"] =
+                serde_json::to_value(compared).map_err(|e| Error::data(e.to_string()))?;
+        }
         println!(
             "{}",
             serde_json::to_string_pretty(&json).map_err(|e| Error::data(e.to_string()))?
@@ -179,6 +205,9 @@ fn of_bundle(
                 "pixels: ROC AUC {:.4}, AP {:.4}, AUPRO {:.4}",
                 p.roc_auc, p.average_precision, p.aupro
             );
+        }
+        if let Some(compared) = &compared {
+            print!("\n{}", compared.text());
         }
     }
     Ok(match unreadable.len() {

@@ -9,6 +9,7 @@ macro_rules! println {
     ($($text:tt)*) => { $crate::cli::print_line(format_args!($($text)*)) };
 }
 
+mod ablate;
 mod bench;
 mod data;
 mod demo;
@@ -44,6 +45,7 @@ enum Command {
     Train(train::TrainArgs),
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Ablate(ablate::AblateArgs),
     Features(features::FeaturesArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
@@ -134,7 +136,7 @@ fn run(cli: Cli) -> Result<Outcome> {
             .map_err(|e| Error::setting("threads", e.to_string()))?;
     }
     let takes_settings = match &cli.command {
-        Command::Train(_) => true,
+        Command::Train(_) | Command::Ablate(_) => true,
         Command::Demo(args) => args.train,
         _ => false,
     };
@@ -151,6 +153,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Synth(args) => synth::run(&args, common, &terminal),
         Command::Train(args) => train::run(&args, common, &terminal),
         Command::Score(args) => score::run(&args, common, &terminal),
+        Command::Ablate(args) => ablate::run(&args, common, &terminal),
         Command::Evaluate(args) => evaluate::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),

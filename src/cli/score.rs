@@ -8,12 +8,15 @@ use clap::Args;
 use goma::data::inputs::{Input, Inputs, find_inputs};
 use goma::data::reader::ImageReader;
 use goma::files::Existing;
+use goma::pipeline::inspector::Inspector;
 use goma::progress::Observer;
 use goma::report::journal::Fingerprint;
-use goma::report::run::{BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line};
+use goma::report::run::{
+    BesideFacts, BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line,
+};
 use goma::report::score_folder::{Opened, ScoreFolder, ScoreOptions};
 use goma::report::table::Format;
-use goma::store::{self, Bundle};
+use goma::store::{self, Model};
 use goma::stream;
 use goma::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -27,7 +30,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   goma score models/line3 data/2026-11-23 --out shift-3
   goma score models/line3 erasers --out check --maps --format jsonl
-  goma score models/line3 data/2026-11-23 --out shift-3 --resume")]
+  goma score models/line3 data/2026-11-23 --out shift-3 --resume
+  goma score models/line3 erasers --out both --beside models/resnet18")]
 pub struct ScoreArgs {
     /// Folder of the trained bundle
     #[arg(value_name = "BUNDLE")]
@@ -44,6 +48,10 @@ pub struct ScoreArgs {
     /// Save the raw maps as maps/ID.npy (f32, height x width of the model)
     #[arg(long)]
     maps: bool,
+    /// A second bundle, whose verdict for each piece stands in further columns:
+    /// beside_p_defect, beside_decision, beside_class
+    #[arg(long, value_name = "BUNDLE")]
+    beside: Option<PathBuf>,
     /// Save no heatmaps
     #[arg(long)]
     no_heatmaps: bool,
@@ -63,10 +71,16 @@ pub struct ScoreArgs {
 /// Runs the command.
 pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
     let device = super::device(common)?;
-    let bundle = store::open(&args.bundle, &device)?;
+    let model = store::open_any(&args.bundle, &device)?;
+    let beside = match &args.beside {
+        Some(path) => Some((name_of(path), store::open_any(path, &device)?)),
+        None => None,
+    };
     let job = Job {
         name: name_of(&args.bundle),
-        bundle: &bundle,
+        inspector: model.inspector.as_ref(),
+        hash: &model.hash,
+        beside: beside.as_ref().map(|(name, model)| (name.as_str(), model)),
         inputs: &args.inputs,
         out: &args.out,
         options: ScoreOptions {
@@ -79,6 +93,7 @@ pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Out
             pictures: args.pictures,
             heatmaps: !args.no_heatmaps,
             maps: args.maps,
+            beside: args.beside.is_some(),
             ..ScoreOptions::default()
         },
         reading: &args.reading,
@@ -115,7 +130,11 @@ pub struct Job<'a> {
     /// The bundle's name in the report.
     pub name: String,
     /// What scores.
-    pub bundle: &'a Bundle,
+    pub inspector: &'a dyn Inspector,
+    /// The hash that names it.
+    pub hash: &'a str,
+    /// Name and bundle of what judges beside it.
+    pub beside: Option<(&'a str, &'a Model)>,
     /// What is scored.
     pub inputs: &'a [PathBuf],
     /// Where the results go.
@@ -129,15 +148,32 @@ pub struct Job<'a> {
 impl Job<'_> {
     /// Scores everything.
     pub fn run(&self, common: &Common, terminal: &Terminal) -> Result<Counts> {
-        let pipeline = &self.bundle.pipeline;
+        let about = self.inspector.about();
         let mut options = self.reading.options();
-        super::data::require_channels(&mut options, &pipeline.format)?;
+        super::data::require_channels(&mut options, about.format)?;
+        if let Some((name, other)) = self.beside {
+            let wanted = other.inspector.about().format;
+            if let Some(absent) = wanted
+                .channels
+                .iter()
+                .find(|c| !about.format.channels.contains(c))
+            {
+                return Err(Error::data(format!(
+                    "{name} needs channel {absent}, which {} does not read",
+                    self.name
+                )));
+            }
+        }
         // Side by side: the first row comes the sooner.
         let (prepared, inputs) = rayon::join(
-            || pipeline.prepare(),
+            || {
+                self.inspector.prepare()?;
+                self.beside
+                    .map_or(Ok(()), |(_, other)| other.inspector.prepare())
+            },
             || {
                 let mut inputs = find_inputs(self.inputs, &options)?;
-                let format = inputs.format(&pipeline.format)?;
+                let format = inputs.format(about.format)?;
                 Ok::<_, Error>((inputs, format))
             },
         );
@@ -148,9 +184,9 @@ impl Job<'_> {
         }
         let reader = ImageReader::new(format, options.limits());
         let facts = self.facts(common, &inputs, &reader);
-        let classes = match &pipeline.hybrid {
-            Some(_) => pipeline.classes.to_vec(),
-            None => Vec::new(),
+        let classes = match about.names_classes {
+            true => about.classes.to_vec(),
+            false => Vec::new(),
         };
         let mut folder = match ScoreFolder::open(self.out, self.options.clone(), facts, classes)? {
             Opened::Complete(counts) => {
@@ -163,7 +199,13 @@ impl Job<'_> {
         let entries: &[Input] = inputs.entries.get(done..).unwrap_or_default();
         terminal.begin("scoring", inputs.entries.len() as u64);
         terminal.skip(done as u64);
-        let scored = stream::score(pipeline, entries, &reader, &mut folder, terminal);
+        let scored = {
+            let models = stream::Models {
+                first: self.inspector,
+                beside: self.beside.map(|(_, other)| other.inspector.as_ref()),
+            };
+            stream::score(models, entries, &reader, &mut folder, terminal)
+        };
         terminal.end();
         scored.map_err(|error| match error {
             Error::Stopped => Error::Stopped.help(format!(
@@ -181,12 +223,12 @@ impl Job<'_> {
     }
 
     fn facts(&self, common: &Common, inputs: &Inputs, reader: &ImageReader) -> RunFacts {
-        let pipeline = &self.bundle.pipeline;
-        let column = match &pipeline.hybrid {
-            Some(_) => ScoreColumn::PDefect,
-            None => ScoreColumn::AnomalyScore,
+        let about = self.inspector.about();
+        let column = match about.names_classes {
+            true => ScoreColumn::PDefect,
+            false => ScoreColumn::AnomalyScore,
         };
-        let rule = &pipeline.rule;
+        let rule = about.rule;
         // Paths as well: tomorrow's folder may hold the same ids.
         let here = std::env::current_dir().unwrap_or_default();
         let listed = inputs.entries.iter().map(|entry| {
@@ -202,20 +244,11 @@ impl Job<'_> {
                 .collect(),
             bundle: BundleFacts {
                 name: self.name.clone(),
-                hash: self.bundle.hash.clone(),
-                model: match &pipeline.hybrid {
-                    Some(_) => "hybrid".into(),
-                    None => "draem".into(),
-                },
-                backbone: pipeline.hybrid.as_ref().map_or_else(String::new, |h| {
-                    format!(
-                        "{} (SHA-256 {})",
-                        h.backbone.name,
-                        h.extractor.backbone().sha256
-                    )
-                }),
-                channels: pipeline.format.names(),
-                trained_on: pipeline.training.data.clone(),
+                hash: self.hash.to_string(),
+                model: about.model.into(),
+                backbone: self.inspector.backbone(),
+                channels: about.format.names(),
+                trained_on: about.training.data.clone(),
             },
             data: self
                 .inputs
@@ -224,23 +257,32 @@ impl Job<'_> {
                 .collect(),
             input_format: reader.format().to_string(),
             rule: RuleFacts {
-                basis: format!("{}; {}.", rule.basis, pipeline.training.maps),
+                basis: format!("{}; {}.", rule.basis, about.training.maps),
                 ..RuleFacts::of(rule, column)
             },
-            colour_scale: Some(pipeline.scale),
+            colour_scale: Some(about.scale),
+            beside: self.beside.map(|(name, other)| BesideFacts {
+                name: name.to_string(),
+                hash: other.hash.clone(),
+                model: other.inspector.about().model.into(),
+            }),
             seed: common.seed,
             device: common.device.clone(),
             threads: rayon::current_num_threads(),
-            settings: serde_json::to_value(&pipeline.settings).unwrap_or_default(),
+            settings: serde_json::to_value(about.settings).unwrap_or_default(),
             fingerprint: Fingerprint::new()
-                .with("bundle", self.bundle.hash.clone())
+                .with("bundle", self.hash)
+                .with(
+                    "beside",
+                    self.beside.map_or("none", |(_, other)| &other.hash),
+                )
                 .with("input format", reader.format().to_string())
                 .with(
                     "options",
                     format!("{} {}", self.options.maps, self.options.heatmaps),
                 )
                 .with_list("inputs", listed),
-            notes: [pipeline.training.notes.clone(), inputs.notes.clone()].concat(),
+            notes: [about.training.notes.clone(), inputs.notes.clone()].concat(),
             ..RunFacts::default()
         }
     }

@@ -1,5 +1,9 @@
 //! `goma train`: from labelled pieces to a bundle.
 
+mod baseline;
+
+pub use baseline::start;
+
 use super::data::DataArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
@@ -37,23 +41,32 @@ use std::path::{Path, PathBuf};
 /// well simulated defects are found on good pieces not trained on; the best
 /// weights are kept), events for TensorBoard, and sheets/ with pictures of the
 /// simulated defects and of what the model makes of them.
+///
+/// The models resnet18 ... resnet152 and cnn are supervised: one network from image to class,
+/// by the settings' table [baseline] (--preset paper: the eraser paper's recipe, metal: the
+/// metal-surface classifier's).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   goma train erasers --out models/line3
   goma train tiles --out models/tiles --preset fast --test-share 0.25 --threshold recall:0.98
   goma train good-only --out models/new --model draem --test-share 0
-  goma train erasers --out models/careful --contamination 0.05")]
+  goma train erasers --out models/careful --contamination 0.05
+  goma train erasers --out models/resnet18 --model resnet18 --preset paper
+  goma train erasers --out models/top --model resnet18 --freeze layer3 --set baseline.dropout=0.3
+  goma train steel --out models/steel --model resnet18 --preset metal --set baseline.input=canny
+  goma train erasers --model cnn --summary")]
 pub struct TrainArgs {
     /// The labelled data set (a folder, or a manifest CSV)
     #[arg(value_name = "DATA")]
     data: PathBuf,
     /// Folder for the bundle
-    #[arg(long, value_name = "BUNDLE")]
-    out: PathBuf,
-    /// What to train: hybrid, or draem (anomaly model and threshold alone)
-    #[arg(long, value_name = "MODEL", value_parser = ["hybrid", "draem"])]
+    #[arg(long, value_name = "BUNDLE", required_unless_present = "summary")]
+    out: Option<PathBuf>,
+    /// What to train: hybrid, draem (anomaly model and threshold alone), or a
+    /// supervised baseline: resnet18, 34, 50, 101, 152 or cnn
+    #[arg(long, value_name = "MODEL", value_parser = ModelKind::NAMES)]
     model: Option<String>,
-    /// Size of the anomaly model: fast, compact or paper
+    /// Size and recipe: fast, compact, paper, or metal (supervised models)
     #[arg(long, value_name = "PRESET", default_value = "fast", value_parser = Settings::PRESETS)]
     preset: String,
     /// Classes to see: as-labelled, three (print, physical, good) or binary
@@ -75,6 +88,12 @@ pub struct TrainArgs {
     /// Share of the groups held out and measured on; 0 trains on all
     #[arg(long, value_name = "SHARE")]
     test_share: Option<f64>,
+    /// Of a supervised model, keep the weights up to and with: none, stem, layer1 ...
+    #[arg(long, value_name = "STAGE")]
+    freeze: Option<String>,
+    /// Print a supervised model's layers, shapes and parameters, and train nothing
+    #[arg(long)]
+    summary: bool,
     /// Backbone weights (.safetensors or .pth) in place of the bundled ones
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -107,8 +126,15 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     for note in &dataset.notes {
         terminal.say(&format!("note: {note}"));
     }
+    let supervised = settings.model.baseline();
+    if supervised.is_none() && (args.summary || args.freeze.is_some()) {
+        return Err(Error::setting(
+            "--summary or --freeze",
+            "belongs to a supervised model: resnet18 ... resnet152 or cnn",
+        ));
+    }
     let good = dataset.indices_of(GOOD).len();
-    if good == 0 {
+    if good == 0 && supervised.is_none() {
         return Err(Error::data(format!(
             "{} holds no piece labelled {GOOD}",
             args.data.display()
@@ -124,51 +150,39 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         Fold::everything(&dataset)
     };
     let limits = options.limits();
+    if let Some(kind) = supervised {
+        let asked = baseline::Asked {
+            args,
+            kind,
+            settings,
+            dataset: &dataset,
+            fold,
+            limits,
+        };
+        return baseline::run(asked, common, terminal);
+    }
     let backbone = match (settings.model, &args.weights) {
-        (ModelKind::Draem, _) => None,
         (ModelKind::Hybrid, None) => Some(bundled::backbone()?),
         (ModelKind::Hybrid, Some(path)) => Some(read_weights(path)?),
+        _ => None,
     };
     let pictures = match &args.anomaly_source {
         None => Vec::new(),
         Some(folder) => read_pictures(folder, settings.draem.size, limits)?,
     };
-    let existing = match (args.force, args.resume) {
-        (true, _) => Existing::Replace,
-        (_, true) => Existing::Continue,
-        _ => Existing::Refuse,
-    };
     // Everything that can be wrong with the command line has been found by now:
     // only then may an old bundle go.
     let device = super::device(common)?;
-    if args.resume && args.out.join(store::MANIFEST).is_file() {
-        return Err(Error::Exists {
-            path: args.out.clone(),
-        }
-        .help("the bundle there is complete; pass --force to train it anew"));
-    }
-    let out = files::output_folder(&args.out, existing, SETTINGS_FILE)?;
+    let target = args.target();
+    let out = begin_folder(target, existing(args), args.resume)?;
     let settings_file = out.join(SETTINGS_FILE);
     let settings_text = settings.to_toml();
     if !settings_file.exists() {
         files::write_atomic(&settings_file, settings_text.as_bytes())?;
     }
 
-    let counts: Vec<String> = dataset
-        .counts()
-        .iter()
-        .map(|(class, n)| format!("{n} {class}"))
-        .collect();
-    terminal.say(&format!(
-        "{} pieces ({}); {} to train on, {} held out",
-        dataset.samples.len(),
-        counts.join(", "),
-        fold.train().len(),
-        fold.test().len()
-    ));
-    terminal.detail_line(&settings.to_toml());
-    let name = args
-        .out
+    say_what(&dataset, &fold, &settings, terminal);
+    let name = target
         .file_name()
         .map_or_else(|| "model".to_string(), |n| n.to_string_lossy().into_owned());
     let recorder = TrainingFolder::new(&out);
@@ -189,7 +203,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     let mut fitted = fit::fit(plan, terminal).map_err(|error| match error {
         Error::Stopped => Error::Stopped.help(format!(
             "a checkpoint is in {}; the same command with --resume goes on from it",
-            args.out.display()
+            target.display()
         )),
         other => other,
     })?;
@@ -211,13 +225,57 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     }
     terminal.say(&format!(
         "bundle in {}: {}",
-        args.out.display(),
+        target.display(),
         fitted.pipeline.rule.basis
     ));
     Ok(match fitted.unreadable.len() {
         0 => Outcome::Done,
         n => Outcome::Unreadable(n),
     })
+}
+
+impl TrainArgs {
+    /// Where the bundle goes; the parser asks for it wherever it is needed.
+    fn target(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("model"))
+    }
+}
+
+/// What the flags say of a folder that exists already.
+fn existing(args: &TrainArgs) -> Existing {
+    match (args.force, args.resume) {
+        (true, _) => Existing::Replace,
+        (_, true) => Existing::Continue,
+        _ => Existing::Refuse,
+    }
+}
+
+/// Makes the bundle's folder, or opens it to go on.
+fn begin_folder(target: &Path, existing: Existing, resume: bool) -> Result<PathBuf> {
+    if resume && target.join(store::MANIFEST).is_file() {
+        return Err(Error::Exists {
+            path: target.into(),
+        }
+        .help("the bundle there is complete; pass --force to train it anew"));
+    }
+    files::output_folder(target, existing, SETTINGS_FILE)
+}
+
+/// Says what is trained on, and with -v how.
+fn say_what(dataset: &Dataset, fold: &Fold, settings: &Settings, terminal: &Terminal) {
+    let counts: Vec<String> = dataset
+        .counts()
+        .iter()
+        .map(|(class, n)| format!("{n} {class}"))
+        .collect();
+    terminal.say(&format!(
+        "{} pieces ({}); {} to train on, {} held out",
+        dataset.samples.len(),
+        counts.join(", "),
+        fold.train().len(),
+        fold.test().len()
+    ));
+    terminal.detail_line(&settings.to_toml());
 }
 
 /// Preset, then settings file and pairs, then the flags of this command.
@@ -242,6 +300,7 @@ fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
     set("model", &args.model);
     set("classes", &args.classes);
     set("classifier.kind", &args.classifier);
+    set("baseline.freeze", &args.freeze);
     let mut settings = Settings::preset(&args.preset)?.with(config.as_deref(), &pairs)?;
     if let Some(mode) = args.input.as_deref().and_then(InputMode::named) {
         settings.features.input = mode;

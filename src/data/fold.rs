@@ -240,6 +240,32 @@ impl<'a> TrainingSet<'a> {
         Ok((self.with(rest), self.with(part)))
     }
 
+    /// Takes out what checkpoints and thresholds are chosen on: (the rest, the
+    /// samples that the data set itself calls validation), or a share of the
+    /// samples as [`TrainingSet::split`] where it calls none so.
+    ///
+    /// # Errors
+    /// As [`TrainingSet::split`]; [`Error::Data`] if nothing is left to train on,
+    /// or a group stands on both sides.
+    pub fn split_validation(&self, share: f64, seed: Seed) -> Result<(Self, Self)> {
+        let chosen = self.only(|sample| sample.split == Some(Split::Validation));
+        if chosen.is_empty() {
+            return self.split(share, seed);
+        }
+        let rest = self.without(&chosen);
+        if rest.is_empty() {
+            return Err(Error::data("every sample is called validation, none train"));
+        }
+        let groups = chosen.groups();
+        if let Some(torn) = rest.groups().into_iter().find(|g| groups.contains(g)) {
+            return Err(
+                Error::data(format!("group {torn} is trained on and validated on"))
+                    .help("a piece must be on one side; correct the split column"),
+            );
+        }
+        Ok((rest, chosen))
+    }
+
     /// Keeps a share of the good samples back from the anomaly model: (good
     /// samples it may see, all others: the good ones kept back and every
     /// defective one).

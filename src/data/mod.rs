@@ -2,6 +2,7 @@
 
 pub mod annotation;
 pub mod anomaly_map;
+pub mod augment;
 pub mod colour;
 pub mod dataset;
 pub(crate) mod declaration;

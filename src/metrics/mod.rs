@@ -10,11 +10,15 @@
 //! - [`threshold`]: best F1, wanted recall, tolerated false rejects
 //! - [`confusion`]: everything that follows from counting classes
 //! - [`pixel`]: ROC AUC, AP and AUPRO of anomaly maps against masks
-//! - [`mod@wilcoxon`], [`bootstrap`]: how certain a difference or a value is
+//! - [`mod@wilcoxon`], [`mod@mcnemar`], [`bootstrap`]: how certain a difference or a
+//!   value is
+//! - [`paired`]: two models on the same pieces
 //! - [`report`]: all of them for one set of predictions
 
 pub mod bootstrap;
 pub mod confusion;
+pub mod mcnemar;
+pub mod paired;
 pub mod pixel;
 pub mod ranking;
 pub mod report;

@@ -1,19 +1,22 @@
 //! Neural networks beneath the steps: operations with right gradients
 //! ([`ops`]), layers and their named [`parameters`], optimisers ([`optim`]),
-//! and the [`resnet`] backbones with their [`weights`].
+//! and the [`resnet`] backbones with their [`weights`]; the plain [`cnn`] beside them.
 //!
 //! Tensors are candle's, `f32`, in the order `[n, c, h, w]`. What candle
 //! 0.11.1 computes slowly or differentiates wrongly is done in [`ops`].
 
+pub mod cnn;
 pub mod ema;
 pub mod engine;
 pub mod init;
 mod kernels;
 pub mod layers;
+pub mod loss;
 pub mod ops;
 mod ops_generic;
 pub mod optim;
 pub mod parameters;
 pub mod precision;
 pub mod resnet;
+pub mod sgd;
 pub mod weights;

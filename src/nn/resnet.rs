@@ -453,5 +453,7 @@ pub fn widen_stem(stem: &Weight, channels: usize) -> Result<Weight> {
     })
 }
 
+mod stages;
+
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! How good a pipeline is on pieces it has not seen.
 
-use super::Pipeline;
 use super::decide::{FittingRows, fit_deciders, fit_rule, labels_of};
-use super::rows::{self, Gather, Rows, Unreadable};
+use super::rows::{self, Gather, Unreadable};
 use crate::data::annotation::GOOD;
 use crate::data::dataset::Dataset;
 use crate::data::prediction::Prediction;
@@ -155,132 +154,6 @@ pub fn held_out(
         pixels: finish(pixels)?,
         unreadable: rows.unreadable,
     })
-}
-
-/// Measures of a whole pipeline.
-#[derive(Debug)]
-pub struct Measured {
-    /// Of the number that decides.
-    pub report: Report,
-    /// Of the anomaly score alone, where a classifier decides.
-    pub anomaly_score: Option<Report>,
-    /// Of the maps, where there are masks.
-    pub pixels: Option<PixelMetrics>,
-    /// Pieces that could not be read.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// Measures a whole pipeline on labelled pieces.
-///
-/// # Errors
-/// [`crate::Error::Data`] if no piece can be read; [`crate::Error::Stopped`]; whatever a step
-/// says. A class that the pipeline does not know counts as a defect.
-pub fn bundle(
-    pipeline: &Pipeline,
-    samples: &[&Sample],
-    reader: &ImageReader,
-    options: &ReportOptions,
-    seed: Seed,
-    observer: &dyn Observer,
-) -> Result<Measured> {
-    let mut pixels = PixelScores::default();
-    let gather = Gather {
-        colours: None,
-        pixels: samples
-            .iter()
-            .any(|s| s.mask.is_some())
-            .then_some(&mut pixels),
-    };
-    let extractor = pipeline.hybrid.as_ref().map(|h| &h.extractor);
-    let rows = rows::draw(
-        samples,
-        reader,
-        &pipeline.draem,
-        extractor,
-        gather,
-        "scoring",
-        observer,
-    )?;
-    let labels = labels_of(samples, &rows)?;
-    let mut classes: Vec<String> = pipeline.classes.to_vec();
-    for label in &labels {
-        if !classes.contains(label) {
-            classes.push(label.clone());
-        }
-    }
-    let truth = labels
-        .iter()
-        .map(|l| classes.iter().position(|c| c == l).unwrap_or_default())
-        .collect();
-    let (scores, probabilities) = match (&pipeline.hybrid, &rows.features) {
-        (Some(hybrid), Some(features)) => {
-            let kept = hybrid.selection.apply(features)?;
-            let predictions = hybrid.classifier.predict(&kept)?;
-            let wide = |p: &Prediction| {
-                let mut p = p.probabilities().to_vec();
-                p.resize(classes.len(), 0.0);
-                p
-            };
-            (
-                predictions.iter().map(Prediction::p_defect).collect(),
-                Some(predictions.iter().map(wide).collect()),
-            )
-        }
-        _ => (rows.scores.clone(), None),
-    };
-    let labelled = Labelled {
-        groups: groups_of(samples, &rows),
-        classes,
-        truth,
-        scores,
-        probabilities,
-    };
-    let at_own = ReportOptions {
-        threshold: options.threshold.or(Some(pipeline.rule.fail_at)),
-        ..*options
-    };
-    let report = Report::new(&labelled, &at_own, seed)?;
-    let anomaly_score = if pipeline.hybrid.is_some() {
-        let labelled = Labelled {
-            scores: rows.scores,
-            probabilities: None,
-            ..labelled
-        };
-        let at_best = ReportOptions {
-            threshold: None,
-            ..*options
-        };
-        Some(Report::new(&labelled, &at_best, seed)?)
-    } else {
-        None
-    };
-    Ok(Measured {
-        report,
-        anomaly_score,
-        pixels: finish(pixels)?,
-        unreadable: rows.unreadable,
-    })
-}
-
-/// A number for each row's group; `None` if no sample names one.
-fn groups_of(samples: &[&Sample], rows: &Rows) -> Option<Vec<usize>> {
-    if rows.places.iter().all(|&p| samples[p].group.is_none()) {
-        return None;
-    }
-    let mut numbers = BTreeMap::new();
-    Some(
-        rows.places
-            .iter()
-            .map(|&p| {
-                let name = samples[p]
-                    .group
-                    .as_deref()
-                    .unwrap_or(samples[p].id.as_str());
-                let next = numbers.len();
-                *numbers.entry(name).or_insert(next)
-            })
-            .collect(),
-    )
 }
 
 /// Pixel measures, if there are defective pixels at all.

@@ -92,6 +92,12 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     let seed = Seed::new(plan.seed);
     let settings = &plan.settings;
     settings.check()?;
+    if settings.model.baseline().is_some() {
+        return Err(Error::setting(
+            "model",
+            "a supervised model is trained by `goma train` alone; hybrid or draem expected",
+        ));
+    }
     let training = plan.fold.training(plan.dataset);
     let reader = ImageReader::new(plan.dataset.format.clone(), plan.limits);
     let mut unreadable = Vec::new();
@@ -117,9 +123,9 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     unreadable.extend(trained.unreadable);
 
     let backbone = match (settings.model, &plan.backbone) {
-        (ModelKind::Draem, _) => None,
         (ModelKind::Hybrid, Some(backbone)) => Some(backbone),
         (ModelKind::Hybrid, None) => return Err(Error::data("a hybrid model needs a backbone")),
+        _ => None,
     };
     let mode = settings.features.input;
     // Measuring every input mode on the held-out pieces takes all features.
@@ -288,7 +294,7 @@ fn maps_sentence(settings: &Settings) -> String {
 }
 
 /// A data set in a few words: counts, classes, channels; no path.
-fn describe(dataset: &Dataset) -> String {
+pub(super) fn describe(dataset: &Dataset) -> String {
     let counts: Vec<String> = dataset
         .counts()
         .into_iter()

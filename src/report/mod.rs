@@ -4,8 +4,9 @@
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
 //! are written), [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
-//! [`html`]. [`run`] holds what a run was. [`plots`] and [`markdown`] serve
-//! training and evaluation; [`training`] shows a training while it runs.
+//! [`html`]. [`run`] holds what a run was. [`plots`], [`curves`] and
+//! [`markdown`] serve training and evaluation; [`training`] shows a training
+//! while it runs.
 //!
 //! A whole run, as `goma score` does it:
 //!
@@ -56,6 +57,7 @@
 //! # }
 //! ```
 
+pub mod curves;
 pub mod digits;
 pub mod features;
 #[cfg(feature = "parquet")]
@@ -66,6 +68,8 @@ pub mod heatmap;
 pub mod html;
 pub mod journal;
 pub mod markdown;
+pub mod matrix;
+pub mod picture;
 pub mod plots;
 pub mod run;
 pub mod score_folder;

@@ -24,6 +24,9 @@ pub struct RunFacts {
     pub command: Vec<String>,
     /// The bundle.
     pub bundle: BundleFacts,
+    /// The bundle that judged beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<BesideFacts>,
     /// The inputs as typed.
     pub data: Vec<String>,
     /// How the inputs were read, in words: layout, channels, pixel type and range.
@@ -73,6 +76,18 @@ pub struct BundleFacts {
     pub channels: Vec<String>,
     /// What it was trained on.
     pub trained_on: String,
+}
+
+/// What a report says of the bundle that judged beside the first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BesideFacts {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its manifest, hexadecimal.
+    pub hash: String,
+    /// Which model it holds.
+    pub model: String,
 }
 
 /// What a report says of the decision rule.

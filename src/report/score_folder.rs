@@ -24,7 +24,7 @@ use crate::report::html;
 use crate::report::html::overview::Overview;
 use crate::report::journal::{Journal, JournalHeader, Offset};
 use crate::report::run::{Counts, RunFacts, now};
-use crate::report::scores::{RowOutcome, ScoreRow};
+use crate::report::scores::{Columns, RowOutcome, ScoreRow};
 use crate::report::table::Format;
 use crate::report::thumbs::{self, Pictures, Thumbs};
 use crate::report::worst::{Rank, Worst};
@@ -53,6 +53,8 @@ pub struct ScoreOptions {
     pub heatmaps: bool,
     /// Whether the raw maps are saved.
     pub maps: bool,
+    /// Whether a second model's verdicts stand beside.
+    pub beside: bool,
 }
 
 impl Default for ScoreOptions {
@@ -64,6 +66,7 @@ impl Default for ScoreOptions {
             listed: 10_000,
             heatmaps: true,
             maps: false,
+            beside: false,
         }
     }
 }
@@ -102,7 +105,7 @@ pub struct ScoreFolder {
     path: PathBuf,
     options: ScoreOptions,
     facts: RunFacts,
-    classes: Vec<String>,
+    columns: Columns,
     scale: ColourScale,
     journal: Journal,
     thumbs: Thumbs,
@@ -150,6 +153,10 @@ impl ScoreFolder {
             fingerprint: facts.fingerprint.clone(),
             classes: classes.clone(),
         };
+        let columns = Columns {
+            classes,
+            beside: options.beside,
+        };
         let mut pictured = Worst::new(options.pictures);
         let mut index = 0;
         let journal = Journal::open(&journal_path, &header, |offset, row| {
@@ -185,7 +192,7 @@ impl ScoreFolder {
             path,
             options,
             facts,
-            classes,
+            columns,
             scale,
             journal,
             thumbs,
@@ -222,7 +229,7 @@ impl ScoreFolder {
     /// [`Error::Shape`] or [`Error::NotFinite`] for a row that fits no table;
     /// [`Error::Io`] if the folder cannot be written.
     pub fn push(&mut self, mut row: ScoreRow, look: Option<Look<'_>>) -> Result<()> {
-        row.cells(&self.classes)?;
+        row.cells(&self.columns)?;
         let index = self.journal.rows();
         let name = file_name(&row.id);
         let rank = match (&mut row.outcome, &look) {
@@ -296,7 +303,7 @@ impl ScoreFolder {
             path,
             options,
             mut facts,
-            classes,
+            columns,
             scale,
             journal,
             thumbs,
@@ -305,7 +312,7 @@ impl ScoreFolder {
         } = self;
         write_whole(&path.join(options.format.file_name()), |out| {
             let rows = journal.reader()?.map(|r| r.map(|(_, row)| row));
-            options.format.write(out, &classes, rows)
+            options.format.write(out, &columns, rows)
         })?;
 
         let mut overview = Overview::new(facts.rule.score);

@@ -25,6 +25,39 @@ pub const COLUMNS: [&str; 10] = [
     "message",
 ];
 
+/// Which columns a table has beyond [`COLUMNS`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// The classes of the probabilities.
+    pub classes: Vec<String>,
+    /// Whether a second model's verdicts stand beside.
+    pub beside: bool,
+}
+
+impl From<Vec<String>> for Columns {
+    /// Those of one model alone.
+    fn from(classes: Vec<String>) -> Self {
+        Self {
+            classes,
+            beside: false,
+        }
+    }
+}
+
+/// The columns of a second model, after all others.
+pub const BESIDE: [&str; 3] = ["beside_p_defect", "beside_decision", "beside_class"];
+
+/// What a second model says of the same piece.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Its probability of any defect; `None` without a classifier.
+    pub p_defect: Option<f64>,
+    /// What it would do with the piece.
+    pub decision: Verdict,
+    /// The class it takes it for; `None` if it knows no classes.
+    pub class: Option<String>,
+}
+
 /// One input of `score`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreRow {
@@ -66,6 +99,18 @@ pub struct Scored {
     pub heatmap: Option<String>,
     /// What else a person should know, on one line; mostly empty.
     pub message: String,
+    /// What a second model says, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+}
+
+impl Scored {
+    /// Whether both models would do the same with the piece; `None` without a
+    /// second one.
+    #[must_use]
+    pub fn agrees(&self) -> Option<bool> {
+        self.beside.as_ref().map(|b| b.decision == self.decision)
+    }
 }
 
 impl ScoreRow {
@@ -90,6 +135,7 @@ impl ScoreRow {
                 probabilities: prediction.map_or_else(Vec::new, |p| p.probabilities().to_vec()),
                 heatmap: None,
                 message: String::new(),
+                beside: None,
             }),
         }
     }
@@ -118,7 +164,8 @@ impl ScoreRow {
     /// # Errors
     /// [`Error::Shape`] if there are probabilities, but not one a class;
     /// [`Error::NotFinite`] if a number is none.
-    pub fn cells(&self, classes: &[String]) -> Result<Vec<Cell<'_>>> {
+    pub fn cells(&self, columns: &Columns) -> Result<Vec<Cell<'_>>> {
+        let classes = &columns.classes;
         let mut cells = vec![Cell::Text(&self.id), Cell::Text(&self.path)];
         match &self.outcome {
             RowOutcome::Ok(s) => {
@@ -142,12 +189,22 @@ impl ScoreRow {
                 cells.extend(
                     (0..classes.len()).map(|c| Cell::number(s.probabilities.get(c).copied())),
                 );
+                match &s.beside {
+                    Some(b) if columns.beside => cells.extend([
+                        Cell::number(b.p_defect),
+                        Cell::Text(b.decision.name()),
+                        b.class.as_deref().map_or(Cell::Empty, Cell::Text),
+                    ]),
+                    _ if columns.beside => cells.extend([Cell::Empty; BESIDE.len()]),
+                    _ => {}
+                }
             }
             RowOutcome::Error(reason) => {
                 cells.push(Cell::Text("error"));
                 cells.extend([Cell::Empty; 6]);
                 cells.push(Cell::Text(reason));
-                cells.extend(vec![Cell::Empty; classes.len()]);
+                let more = if columns.beside { BESIDE.len() } else { 0 };
+                cells.extend(vec![Cell::Empty; classes.len() + more]);
             }
         }
         let wrong = |c: &Cell| matches!(c, Cell::Number(v) if !v.is_finite());
@@ -178,18 +235,22 @@ impl Cell<'_> {
     }
 }
 
-/// The names of all columns of a table with these classes.
+/// The names of all columns of a table.
 ///
 /// A class called `defect` has the column `p_class_defect`, as `p_defect` is
 /// the probability of any defect.
 #[must_use]
-pub fn column_names(classes: &[String]) -> Vec<String> {
+pub fn column_names(columns: &Columns) -> Vec<String> {
     let fixed = COLUMNS.iter().map(|c| (*c).to_string());
-    let of_classes = classes.iter().map(|class| match class.as_str() {
+    let of_classes = columns.classes.iter().map(|class| match class.as_str() {
         "defect" => "p_class_defect".to_string(),
         _ => format!("p_{class}"),
     });
-    fixed.chain(of_classes).collect()
+    let of_other = BESIDE
+        .iter()
+        .filter(|_| columns.beside)
+        .map(|c| (*c).to_string());
+    fixed.chain(of_classes).chain(of_other).collect()
 }
 
 #[cfg(test)]
@@ -207,13 +268,16 @@ mod tests {
 
     #[test]
     fn the_columns_are_the_contracts_then_one_for_each_class() {
-        let names = column_names(&["good".into(), "print".into()]);
+        let names = column_names(&vec!["good".to_string(), "print".into()].into());
         assert_eq!(
             names.join(","),
             "id,path,status,decision,class,p_defect,anomaly_score,threshold,heatmap,message,\
              p_good,p_print"
         );
-        assert_eq!(column_names(&["defect".into()])[10], "p_class_defect");
+        assert_eq!(
+            column_names(&vec!["defect".to_string()].into())[10],
+            "p_class_defect"
+        );
     }
 
     #[test]
@@ -229,7 +293,7 @@ mod tests {
         );
         use Cell::{Empty, Number, Text};
         assert_eq!(
-            row.cells(&classes).unwrap(),
+            row.cells(&classes.to_vec().into()).unwrap(),
             [
                 Text("7"),
                 Text("in/7.png"),
@@ -255,7 +319,7 @@ mod tests {
             source: Box::new(Error::malformed("7.png", "not\na PNG").help("export it again")),
         };
         let row = ScoreRow::unreadable("7", Path::new("7.png"), &error);
-        let cells = row.cells(&["good".into()]).unwrap();
+        let cells = row.cells(&vec!["good".to_string()].into()).unwrap();
         assert_eq!(cells.len(), 11);
         assert_eq!(cells[2], Cell::Text("error"));
         assert_eq!(cells[3], Cell::Empty);
@@ -265,7 +329,32 @@ mod tests {
     #[test]
     fn a_number_that_is_none_is_refused() {
         let row = ScoreRow::scored("7", Path::new("7"), &decision(), None, Some(f64::NAN));
-        assert!(matches!(row.cells(&[]), Err(Error::NotFinite { .. })));
+        assert!(matches!(
+            row.cells(&Columns::default()),
+            Err(Error::NotFinite { .. })
+        ));
+    }
+
+    #[test]
+    fn a_second_model_s_verdict_follows_all_other_columns() {
+        let mut row = ScoreRow::scored("7", Path::new("7"), &decision(), None, None);
+        if let RowOutcome::Ok(scored) = &mut row.outcome {
+            scored.beside = Some(Beside {
+                p_defect: Some(0.25),
+                decision: Verdict::Pass,
+                class: Some("good".into()),
+            });
+        }
+        let columns = Columns {
+            classes: Vec::new(),
+            beside: true,
+        };
+        assert_eq!(column_names(&columns)[10..], BESIDE);
+        let cells = row.cells(&columns).unwrap();
+        use Cell::{Number, Text};
+        assert_eq!(cells[10..], [Number(0.25), Text("pass"), Text("good")]);
+        assert_eq!(row.ok().unwrap().agrees(), Some(false));
+        assert_eq!(row.cells(&Columns::default()).unwrap().len(), 10);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! results are the same bytes.
 
 use crate::error::{Error, Result};
-use crate::report::scores::{Cell, ScoreRow, column_names};
+use crate::report::scores::{Cell, Columns, ScoreRow, column_names};
 use std::io::Write;
 
 /// The format of the scores table.
@@ -71,29 +71,29 @@ impl Format {
     pub fn write(
         self,
         out: impl Write + Send,
-        classes: &[String],
+        columns: &Columns,
         rows: impl Iterator<Item = Result<ScoreRow>>,
     ) -> Result<()> {
         match self {
-            Self::Csv => write_csv(out, classes, rows),
-            Self::Jsonl => write_jsonl(out, classes, rows),
+            Self::Csv => write_csv(out, columns, rows),
+            Self::Jsonl => write_jsonl(out, columns, rows),
             #[cfg(feature = "parquet")]
-            Self::Parquet => super::table_parquet::write(out, classes, rows),
+            Self::Parquet => super::table_parquet::write(out, columns, rows),
         }
     }
 }
 
 fn write_csv(
     out: impl Write,
-    classes: &[String],
+    columns: &Columns,
     rows: impl Iterator<Item = Result<ScoreRow>>,
 ) -> Result<()> {
     let failed = |e: csv::Error| Error::io("write", "scores.csv")(std::io::Error::other(e));
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(column_names(classes)).map_err(failed)?;
+    csv.write_record(column_names(columns)).map_err(failed)?;
     for row in rows {
         let row = row?;
-        for cell in row.cells(classes)? {
+        for cell in row.cells(columns)? {
             match cell {
                 Cell::Empty => csv.write_field(""),
                 Cell::Text(text) => csv.write_field(text),
@@ -108,11 +108,11 @@ fn write_csv(
 
 fn write_jsonl(
     mut out: impl Write,
-    classes: &[String],
+    columns: &Columns,
     rows: impl Iterator<Item = Result<ScoreRow>>,
 ) -> Result<()> {
     let failed = |e| Error::io("write", "scores.jsonl")(e);
-    let names: Vec<String> = column_names(classes)
+    let names: Vec<String> = column_names(columns)
         .iter()
         .map(|n| serde_json::Value::from(n.as_str()).to_string())
         .collect();
@@ -120,7 +120,7 @@ fn write_jsonl(
         let row = row?;
         // serde_json's own maps sort their keys; ours stay in the table's order.
         let fields: Vec<String> = row
-            .cells(classes)?
+            .cells(columns)?
             .into_iter()
             .zip(&names)
             .map(|(cell, name)| {
@@ -158,6 +158,7 @@ mod tests {
             probabilities: vec![0.75, 0.25],
             heatmap: Some("heatmaps/a.png".into()),
             message: String::new(),
+            beside: None,
         };
         vec![
             ScoreRow {
@@ -174,10 +175,10 @@ mod tests {
     }
 
     fn written(format: Format) -> String {
-        let classes = ["good".to_string(), "print".to_string()];
+        let columns = vec!["good".to_string(), "print".to_string()].into();
         let mut out = Vec::new();
         format
-            .write(&mut out, &classes, rows().into_iter().map(Ok))
+            .write(&mut out, &columns, rows().into_iter().map(Ok))
             .unwrap();
         String::from_utf8(out).unwrap()
     }

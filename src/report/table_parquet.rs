@@ -2,7 +2,7 @@
 //! memory does not grow with the table.
 
 use crate::error::{Error, Result};
-use crate::report::scores::{COLUMNS, Cell, ScoreRow, column_names};
+use crate::report::scores::{COLUMNS, Cell, Columns, ScoreRow, column_names};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
 use parquet::file::properties::WriterProperties;
@@ -22,10 +22,10 @@ const NUMBERS: [&str; 3] = ["p_defect", "anomaly_score", "threshold"];
 /// The first error of `rows`, of [`ScoreRow::cells`], or of `out`.
 pub fn write(
     out: impl Write + Send,
-    classes: &[String],
+    columns: &Columns,
     mut rows: impl Iterator<Item = Result<ScoreRow>>,
 ) -> Result<()> {
-    let names = column_names(classes);
+    let names = column_names(columns);
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_created_by(format!("goma {}", env!("CARGO_PKG_VERSION")))
@@ -37,14 +37,15 @@ pub fn write(
         if group.is_empty() {
             break;
         }
-        write_group(&mut file, &group, classes, &names)?;
+        write_group(&mut file, &group, columns, &names)?;
     }
     file.close().map_err(failed)?;
     Ok(())
 }
 
 fn is_number(column: usize, name: &str) -> bool {
-    column >= COLUMNS.len() || NUMBERS.contains(&name)
+    let words = ["beside_decision", "beside_class"];
+    (column >= COLUMNS.len() && !words.contains(&name)) || NUMBERS.contains(&name)
 }
 
 fn schema(names: &[String]) -> Result<Type> {
@@ -71,12 +72,12 @@ fn schema(names: &[String]) -> Result<Type> {
 fn write_group(
     file: &mut SerializedFileWriter<impl Write + Send>,
     rows: &[ScoreRow],
-    classes: &[String],
+    columns: &Columns,
     names: &[String],
 ) -> Result<()> {
     let table: Vec<Vec<Cell>> = rows
         .iter()
-        .map(|r| r.cells(classes))
+        .map(|r| r.cells(columns))
         .collect::<Result<_>>()?;
     let mut group = file.next_row_group().map_err(failed)?;
     for (i, name) in names.iter().enumerate() {
@@ -148,7 +149,7 @@ mod tests {
             })
         });
         let mut out = Vec::new();
-        write(&mut out, &["good".into()], rows).unwrap();
+        write(&mut out, &vec!["good".to_string()].into(), rows).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("scores.parquet");
         std::fs::write(&path, out).unwrap();

@@ -86,11 +86,11 @@ fn most_changed(sample: &Simulated) -> usize {
 
 fn photograph(pixels: &Array3<f32>, channel: usize, scale: &ColourScale) -> Result<RgbImage> {
     if matches!(pixels.dim().0, 1 | 3) {
-        return Ok(heatmap::photograph(&Image::new(pixels.clone())?, scale));
+        return Ok(heatmap::photograph(&Image::new(pixels.clone())?, scale).into_rgb8());
     }
     let plane = pixels.index_axis(Axis(0), channel).to_owned();
     let image = Image::new(plane.insert_axis(Axis(0)))?;
-    let mut picture = heatmap::photograph(&image, scale);
+    let mut picture = heatmap::photograph(&image, scale).into_rgb8();
     let number = (channel + 1).to_string();
     let (wide, high) = (digits::width(&number, 1) + 4, digits::HEIGHT + 4);
     for y in 0..high.min(picture.height()) {

@@ -127,6 +127,7 @@ mod tests {
             probabilities: Vec::new(),
             heatmap: None,
             message: String::new(),
+            beside: None,
         }
     }
 

@@ -8,6 +8,7 @@
 //! Without scripts the page is complete, only not to be filtered.
 
 pub mod base64;
+pub mod beside;
 pub mod histogram;
 pub mod overview;
 mod wording;
@@ -20,6 +21,7 @@ use crate::report::run::{Counts, RunFacts};
 use crate::report::scores::{ScoreRow, Scored};
 use crate::report::table::Format;
 use crate::report::thumbs::Pictures;
+use beside::Relation;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use overview::Overview;
 use sha2::{Digest, Sha256};
@@ -71,6 +73,7 @@ impl<'a, W: Write> Page<'a, W> {
         page.write("<main>")?;
         page.write(&tiles(&overview.counts).0)?;
         page.write(&decided(facts, overview).0)?;
+        page.write(&beside::panel(facts, overview).0)?;
         page.write(&unreadable(overview, table).0)?;
         page.write(&particulars(facts).0)?;
         page.write(&toolbar(overview, scale).0)?;
@@ -105,6 +108,7 @@ impl<'a, W: Write> Page<'a, W> {
                 data-n=(self.cards) data-d=(scored.decision.name())
                 data-c=(scored.class.as_deref().unwrap_or(""))
                 data-id=(row.id) data-s=[score] data-a=[scored.anomaly_score]
+                data-b=[Relation::of(scored).map(Relation::name)]
                 aria-label=(format!("Piece {}: {}", row.id, scored.decision.name())) {
                 header {
                     h3 { (row.id) }
@@ -134,6 +138,9 @@ impl<'a, W: Write> Page<'a, W> {
                         div { dt { "anomaly score" } dd { (figure(a)) } }
                     }
                     div { dt { "fails from" } dd { (figure(scored.threshold)) } }
+                    @if let (Some(_), Some(beside)) = (&scored.beside, &self.facts.beside) {
+                        div { dt { (beside.name) } dd { (beside::verdict(scored)) } }
+                    }
                     @if let Some(href) = &scored.heatmap {
                         div.link { a href=(percent_encoded(href)) { "full size" } }
                     }
@@ -190,6 +197,7 @@ impl<'a, W: Write> Page<'a, W> {
             thead { tr {
                 th scope="col" { "piece" } th scope="col" { "decision" } th scope="col" { "class" }
                 th.number scope="col" { "defect probability" } th.number scope="col" { "anomaly score" }
+                @if let Some(beside) = &self.facts.beside { th scope="col" { (beside.name) } }
                 th scope="col" { "heatmap" }
             } }
         };
@@ -210,7 +218,8 @@ impl<'a, W: Write> Page<'a, W> {
         let markup = html! {
             tr data-n=(self.rows) data-d=(scored.decision.name())
                 data-c=(scored.class.as_deref().unwrap_or("")) data-id=(row.id)
-                data-s=[self.overview.column.of(row)] data-a=[scored.anomaly_score] {
+                data-s=[self.overview.column.of(row)] data-a=[scored.anomaly_score]
+                data-b=[Relation::of(scored).map(Relation::name)] {
                 th scope="row" {
                     @if self.rows <= self.cards {
                         a href=(format!("#p{}", self.rows)) { (row.id) }
@@ -220,6 +229,7 @@ impl<'a, W: Write> Page<'a, W> {
                 td { (scored.class.as_deref().unwrap_or("")) }
                 td.number { (scored.p_defect.map(figure).unwrap_or_default()) }
                 td.number { (scored.anomaly_score.map(figure).unwrap_or_default()) }
+                @if self.facts.beside.is_some() { td { (beside::verdict(scored)) } }
                 td { @if let Some(href) = &scored.heatmap { a href=(percent_encoded(href)) { "open" } } }
             }
         };
@@ -456,6 +466,7 @@ fn toolbar(overview: &Overview, scale: &ColourScale) -> Markup {
                         }
                     } }
                 }
+                (beside::filter(overview))
                 label { span { "order" } select #order {
                     option value="worst" { "worst first" }
                     option value="near" { "nearest to the threshold" }

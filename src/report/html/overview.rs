@@ -2,6 +2,7 @@
 //! in one pass and in bounded memory.
 
 use crate::data::prediction::Verdict;
+use crate::report::html::beside::Relation;
 use crate::report::run::{Counts, ScoreColumn};
 use crate::report::scores::{RowOutcome, ScoreRow};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Overview {
     pub classes: BTreeMap<String, u64>,
     /// The first unreadable inputs: id, path, reason.
     pub errors: Vec<(String, String, String)>,
+    /// How the second model's verdicts stand to the first's.
+    pub relations: BTreeMap<Relation, u64>,
     /// Which column the scores are from.
     pub column: ScoreColumn,
     fine: BTreeMap<&'static str, Vec<u32>>,
@@ -36,6 +39,7 @@ impl Overview {
             counts: Counts::default(),
             classes: BTreeMap::new(),
             errors: Vec::new(),
+            relations: BTreeMap::new(),
             column,
             fine: BTreeMap::new(),
             highest: 0.0,
@@ -52,6 +56,9 @@ impl Overview {
             }
             RowOutcome::Error(_) => {}
             RowOutcome::Ok(scored) => {
+                if let Some(relation) = Relation::of(scored) {
+                    *self.relations.entry(relation).or_default() += 1;
+                }
                 if let Some(class) = &scored.class
                     && (self.classes.len() < NAMED_CLASSES || self.classes.contains_key(class))
                 {

@@ -7,12 +7,13 @@
   const one = (s) => document.querySelector(s);
   const all = (s) => [...document.querySelectorAll(s)];
   const cards = all(".piece"), rows = all("#rows tr");
-  const state = { decision: "", class: "", order: "worst", q: "" };
+  const state = { decision: "", class: "", beside: "", order: "worst", q: "" };
   const threshold = parseFloat(document.body.dataset.failAt);
 
   const matches = (e) =>
     (!state.decision || e.dataset.d === state.decision) &&
     (!state.class || e.dataset.c === state.class) &&
+    (!state.beside || (state.beside === "differ" ? e.dataset.b !== "agree" : e.dataset.b === state.beside)) &&
     (!state.q || e.dataset.id.toLowerCase().includes(state.q.toLowerCase()));
 
   const number = (e, key) => (e.dataset[key] === undefined ? -1 : parseFloat(e.dataset[key]));
@@ -35,7 +36,7 @@
     let shown = 0, pictured = 0;
     for (const e of cards) { e.hidden = !matches(e); pictured += !e.hidden; }
     for (const e of rows) { e.hidden = !matches(e); shown += !e.hidden; }
-    const narrowed = state.decision || state.class || state.q;
+    const narrowed = state.decision || state.class || state.beside || state.q;
     one("#none").hidden = pictured > 0 || !cards.length;
     one("#shown").textContent = narrowed ? `${shown} of ${rows.length} shown` : "";
     for (const b of all("[data-filter]")) {
@@ -69,6 +70,7 @@
   };
   const inputs = {
     class: bind("#class", "class", "change"),
+    beside: bind("#beside-filter", "beside", "change"),
     order: bind("#order", "order", "change"),
     q: bind("#search", "q", "input"),
   };

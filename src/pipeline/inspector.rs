@@ -1,0 +1,109 @@
+//! `Inspector`: anything that inspects pieces. The anomaly pipeline is one, a
+//! supervised baseline another; scoring, measuring and reports see no more.
+
+use super::{Inspection, Pipeline, Training};
+use crate::data::colour::ColourScale;
+use crate::data::format::PixelFormat;
+use crate::data::image::Image;
+use crate::data::sample::SampleId;
+use crate::decision::Rule;
+use crate::error::Result;
+use crate::settings::Settings;
+use std::sync::Arc;
+
+/// What an inspector is.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// `hybrid`, `draem`, `resnet18` ...
+    pub model: &'a str,
+    /// The channels it needs and how their files are read.
+    pub format: &'a PixelFormat,
+    /// Class names: `good` first, where there is such a class.
+    pub classes: &'a Arc<[String]>,
+    /// Whether it gives each class a probability.
+    pub names_classes: bool,
+    /// From number to decision.
+    pub rule: &'a Rule,
+    /// What the heatmaps' colours mean.
+    pub scale: ColourScale,
+    /// Where it comes from.
+    pub training: &'a Training,
+    /// What it was trained with.
+    pub settings: &'a Settings,
+}
+
+/// Anything that inspects pieces.
+pub trait Inspector: std::fmt::Debug + Send + Sync {
+    /// What it is.
+    fn about(&self) -> About<'_>;
+
+    /// The weights it starts from, in words; empty without any.
+    fn backbone(&self) -> String;
+
+    /// Makes ready now what the first piece would have to wait for.
+    ///
+    /// # Errors
+    /// As for [`Inspector::inspect`].
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Inspects a batch; what is found of a piece does not depend on the others.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] if an image has other channels.
+    fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>>;
+}
+
+impl Inspector for Pipeline {
+    fn about(&self) -> About<'_> {
+        About {
+            model: match &self.hybrid {
+                Some(_) => "hybrid",
+                None => "draem",
+            },
+            format: &self.format,
+            classes: &self.classes,
+            names_classes: self.hybrid.is_some(),
+            rule: &self.rule,
+            scale: self.scale,
+            training: &self.training,
+            settings: &self.settings,
+        }
+    }
+
+    fn backbone(&self) -> String {
+        self.hybrid.as_ref().map_or_else(String::new, |h| {
+            let hash = &h.extractor.backbone().sha256;
+            format!("{} (SHA-256 {hash})", h.backbone.name)
+        })
+    }
+
+    fn prepare(&self) -> Result<()> {
+        self.prepare()
+    }
+
+    fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>> {
+        self.inspect(ids, images)
+    }
+}
+
+/// The channels of `image`, whose order is `from`, that an inspector needs.
+///
+/// # Errors
+/// [`crate::Error::Channels`] if one is not there.
+pub fn channels_for(image: &Image, from: &PixelFormat, wanted: &PixelFormat) -> Result<Image> {
+    if from.channels == wanted.channels {
+        return Ok(image.clone());
+    }
+    let places: Option<Vec<usize>> = wanted
+        .channels
+        .iter()
+        .map(|c| from.channels.iter().position(|f| f == c))
+        .collect();
+    let places = places.ok_or_else(|| crate::Error::Channels {
+        found: from.channels.len(),
+        expected: wanted.names(),
+    })?;
+    Image::new(image.pixels().select(ndarray::Axis(0), &places))
+}
