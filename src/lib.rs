@@ -3,12 +3,14 @@
 //! Reading order: [`pipeline`] is the story (fit, then inspect). [`data`]
 //! holds the nouns it hands on. The steps are [`draem`] (anomaly map),
 //! [`extract`] (features), [`selection`], [`classifier`] and [`decision`];
-//! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
-//! trained pipeline as a folder, [`report`] shows what was found.
+//! [`nn`] and [`metrics`] are the numbers beneath them. [`comparison`] measures
+//! what helps, [`store`] keeps a trained pipeline as a folder, [`report`] shows
+//! what was found.
 
 pub mod bench;
 pub mod bundled;
 pub mod classifier;
+pub mod comparison;
 pub mod data;
 pub mod decision;
 pub mod draem;

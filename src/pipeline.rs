@@ -4,6 +4,7 @@
 //! which a selection is kept; a classifier turns them into probabilities, and
 //! a rule into a decision. [`fit`] trains all of that on a data set.
 
+pub mod anomaly;
 pub mod decide;
 pub mod evaluate;
 pub mod fit;

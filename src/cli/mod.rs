@@ -3,6 +3,7 @@
 //! into settled options once and calls the library.
 
 mod bench;
+mod compare;
 mod data;
 mod demo;
 mod evaluate;
@@ -36,6 +37,7 @@ enum Command {
     Train(train::TrainArgs),
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Compare(compare::CompareArgs),
     Features(features::FeaturesArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
@@ -111,7 +113,7 @@ fn run(cli: Cli) -> Result<Outcome> {
             .map_err(|e| Error::setting("threads", e.to_string()))?;
     }
     let takes_settings = match &cli.command {
-        Command::Train(_) => true,
+        Command::Train(_) | Command::Compare(_) => true,
         Command::Demo(args) => args.train,
         _ => false,
     };
@@ -129,6 +131,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Train(args) => train::run(&args, common, &terminal),
         Command::Score(args) => score::run(&args, common, &terminal),
         Command::Evaluate(args) => evaluate::run(&args, common, &terminal),
+        Command::Compare(args) => compare::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),
         Command::Pretrain(args) => pretrain::run(&args, common, &terminal),

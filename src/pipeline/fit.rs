@@ -1,30 +1,27 @@
 //! How a pipeline is fitted: the anomaly model on good pieces, everything after
 //! it on maps of pieces that the anomaly model has not seen.
 
+use super::anomaly::{self, AnomalyJob};
 use super::decide::{self, FittingRows};
 use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
 use super::{BackboneFile, Hybrid, Pipeline, Training};
-use crate::data::annotation::GOOD;
 use crate::data::colour::Calibration;
 use crate::data::dataset::Dataset;
 use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
 use crate::data::reader::{ImageReader, Limits};
 use crate::data::sample::Sample;
-use crate::draem::train::{self, Checkpoint, LossRow};
-use crate::draem::{AnomalySource, Draem};
+use crate::draem::train::{Checkpoint, LossRow};
+use crate::draem::Draem;
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::progress::Observer;
 use crate::random::Seed;
 use crate::settings::{MapFitting, ModelKind, Settings};
 use candle_core::Device;
-use ndarray::Array3;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What a training run is asked to do.
 pub struct Plan<'a> {
@@ -148,10 +145,8 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     unreadable.extend(rows.unreadable.iter().cloned());
     let kept = fitting.good().len();
     let good_repeat = match settings.fitting.maps {
-        MapFitting::HeldOut if kept > 0 => {
-            (((seen.len() + kept) as f64 / kept as f64).round() as usize).max(1)
-        }
-        _ => 1,
+        MapFitting::HeldOut => decide::good_repeat(seen.len(), kept),
+        MapFitting::CrossFit | MapFitting::Seen => 1,
     };
     let on = FittingRows {
         samples: &samples,
@@ -252,7 +247,8 @@ fn maps_sentence(settings: &Settings) -> String {
 }
 
 /// A data set in a few words: counts, classes, channels; no path.
-fn describe(dataset: &Dataset) -> String {
+#[must_use]
+pub fn describe(dataset: &Dataset) -> String {
     let counts: Vec<String> = dataset
         .counts()
         .into_iter()
@@ -283,54 +279,22 @@ impl Trainer<'_> {
         name: &str,
         observer: &dyn Observer,
     ) -> Result<(Draem, Vec<LossRow>, Vec<Unreadable>)> {
-        let options = &self.plan.settings.draem;
-        let samples: Vec<&Sample> = pieces
-            .samples()
-            .filter(|s| s.label() == Some(GOOD))
-            .collect();
-        observer.begin("reading good pieces", samples.len() as u64);
-        let read: Vec<Result<Array3<f32>>> = samples
-            .par_iter()
-            .map(|sample| {
-                let image = self
-                    .reader
-                    .read(sample)?
-                    .resize(options.size, options.size)?;
-                observer.advance(1);
-                Ok(image.pixels().clone())
-            })
-            .collect();
-        observer.end();
-        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
-        for (sample, image) in samples.iter().zip(read) {
-            match image {
-                Ok(image) => images.push(image),
-                Err(error) => unreadable.push(Unreadable {
-                    id: sample.id.clone(),
-                    reason: crate::error::reason(&error, sample.path()),
-                }),
-            }
-        }
-        let images = Arc::new(images);
-        let mut source = AnomalySource::textures().with_pieces(images.clone());
-        if !self.plan.pictures.is_empty() {
-            source = source.with_pictures(&self.plan.pictures)?;
-        }
+        let samples = anomaly::pieces(pieces);
         let checkpoint = Checkpoint {
             path: self.checkpoint(name),
             resume: self.plan.resume,
             fingerprint: self.fingerprint(&samples),
         };
-        let (draem, losses) = train::fit(
-            &images,
-            &source,
-            options,
-            self.seed.derive(name, 0),
-            &self.plan.device,
-            Some(&checkpoint),
-            observer,
-        )?;
-        Ok((draem, losses, unreadable))
+        let job = AnomalyJob {
+            reader: self.reader,
+            options: &self.plan.settings.draem,
+            pictures: &self.plan.pictures,
+            seed: self.seed.derive(name, 0),
+            device: &self.plan.device,
+            checkpoint: Some(&checkpoint),
+        };
+        let trained = job.train(pieces, observer)?;
+        Ok((trained.draem, trained.losses, trained.unreadable))
     }
 
     fn checkpoint(&self, name: &str) -> PathBuf {
@@ -358,16 +322,7 @@ impl Trainer<'_> {
     /// The training pieces in parts for cross-fitting, groups whole.
     fn parts<'d>(&self, training: &TrainingSet<'d>) -> Result<Vec<TrainingSet<'d>>> {
         let count = self.plan.settings.fitting.cross_fit_parts;
-        let mut left = training.clone();
-        let mut parts = Vec::with_capacity(count);
-        for part in 0..count - 1 {
-            // The next of the parts that are left, all of about one size.
-            let seed = self.seed.derive("fit.cross", part as u64);
-            let (rest, taken) = left.split(1.0 / (count - part) as f64, seed)?;
-            parts.push(taken);
-            left = rest;
-        }
-        parts.push(left);
+        let parts = training.parts(count, self.seed)?;
         if parts.iter().any(|p| training.good().without(p).is_empty()) {
             return Err(
                 Error::data("all good pieces lie in one part of the cross-fitting")

@@ -5,7 +5,7 @@
 //! are written), [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
 //! [`html`]. [`run`] holds what a run was. [`plots`] and
-//! [`markdown`] serve training and evaluation.
+//! [`markdown`] serve training and evaluation, [`comparison`] a comparison.
 //!
 //! A whole run, as `goma score` does it:
 //!
@@ -56,12 +56,14 @@
 //! # }
 //! ```
 
+pub mod comparison;
 pub mod digits;
 pub mod features;
 #[cfg(feature = "parquet")]
 mod features_parquet;
 #[cfg(test)]
 mod golden;
+pub mod font;
 pub mod heatmap;
 pub mod html;
 pub mod journal;
