@@ -22,6 +22,7 @@ pub mod fits;
 pub mod measure;
 mod meter;
 pub mod plan;
+pub mod results;
 pub mod rows;
 pub mod stages;
 pub mod stored;
@@ -33,12 +34,12 @@ pub use cache::Cache;
 pub use differences::Difference;
 pub use measure::Measured;
 pub use plan::Plan;
+pub use results::{ArmResult, Comparison, FoldSize, OutOfFold};
 
 use crate::data::dataset::{ClassView, Dataset};
 use crate::data::fold::Fold;
 use crate::data::image::Image;
 use crate::data::reader::Limits;
-use crate::data::sample::SampleId;
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::metrics::BootstrapOptions;
@@ -49,15 +50,12 @@ use crate::settings::Settings;
 use cache::{Key, KeyBuilder, Product};
 use candle_core::Device;
 use division::Division;
-use fits::{FittedArm, Fitting, PredictedPiece, Predictions};
-use measure::Outcome;
+use fits::{FittedArm, Fitting, Predictions};
 use meter::Meter;
 use plan::Costs;
 use rayon::prelude::*;
 use rows::{TestRows, TrainingRows};
-use serde::Serialize;
 use stages::{FoldTables, Stages, Table};
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 /// What a comparison is asked to do.
@@ -90,64 +88,6 @@ pub struct Job<'a> {
     pub jobs: usize,
 }
 
-/// One arm's results.
-#[derive(Debug, Clone, Serialize)]
-pub struct ArmResult {
-    /// Its factors.
-    #[serde(flatten)]
-    pub name: ArmName,
-    /// The classes that its measures are over.
-    pub classes: Vec<String>,
-    /// Its measures by name; see [`measure::measures`].
-    pub measures: BTreeMap<String, Measured>,
-    /// Folds in which it could not be fitted, counted from 1.
-    pub not_fitted: Vec<usize>,
-    /// Every piece once, by the fold that had it as test piece.
-    #[serde(skip)]
-    pub predictions: Vec<OutOfFold>,
-}
-
-/// An arm's word on a piece that it had not seen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OutOfFold {
-    /// Counted from 1.
-    pub fold: usize,
-    /// The piece's place in the data set.
-    pub sample: usize,
-    /// The threshold of the fold, for the binary task.
-    pub threshold: Option<f64>,
-    /// Score, probabilities and class.
-    pub piece: PredictedPiece,
-}
-
-/// One fold's size.
-#[derive(Debug, Clone, Serialize)]
-pub struct FoldSize {
-    /// Good pieces that the anomaly model learned from (the one that drew the
-    /// test pieces' maps).
-    pub anomaly_pieces: usize,
-    /// Pieces classifier and threshold were fitted on, all defects kept.
-    pub fitted_pieces: usize,
-    /// Test pieces of each class.
-    pub test: BTreeMap<String, usize>,
-}
-
-/// What came out.
-#[derive(Debug, Clone, Serialize)]
-pub struct Comparison {
-    /// The arms, in the order of the job.
-    pub arms: Vec<ArmResult>,
-    /// Tests between arms that differ in one factor.
-    pub differences: Vec<Difference>,
-    /// The folds.
-    pub folds: Vec<FoldSize>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-    /// Pieces left out because they could not be read.
-    #[serde(skip)]
-    pub unreadable: Vec<Unreadable>,
-}
-
 /// The two views of a data set that a [`Job`] works with, and the arms whose
 /// task can be asked of them; a note where one cannot.
 ///
@@ -167,10 +107,15 @@ pub fn views(dataset: &Dataset, arms: Vec<Arm>) -> Result<(Dataset, Vec<Arm>, Ve
         .partition(|arm| plan::askable(arm.task, classes));
     let mut notes = Vec::new();
     if !left.is_empty() {
-        notes.push("one defect class: the multi-class task would be the binary one, and is left out".to_string());
+        notes.push(
+            "one defect class: the multi-class task would be the binary one, and is left out"
+                .to_string(),
+        );
     }
     if kept.is_empty() {
-        return Err(Error::data("nothing to compare: no task can be asked of these classes"));
+        return Err(Error::data(
+            "nothing to compare: no task can be asked of these classes",
+        ));
     }
     Ok((binary, kept, notes))
 }
@@ -213,7 +158,13 @@ impl Job<'_> {
         };
         let channels = self.dataset.format.channels.len();
         let backbone = self.backbone;
-        Extractor::new(options, &backbone.name, &backbone.weights, channels, self.device)
+        Extractor::new(
+            options,
+            &backbone.name,
+            &backbone.weights,
+            channels,
+            self.device,
+        )
     }
 
     /// Names of all feature columns.
@@ -252,7 +203,11 @@ pub fn compare(job: &Job<'_>, observer: &dyn Observer) -> Result<Comparison> {
     let divisions = job.divisions()?;
     let mut costs = Costs::rough(job);
     let mut plan = Plan::new(job, &stages, &divisions, &costs, false)?;
-    if plan.stages.iter().any(|s| s.what == "anomaly models" && s.to_do() > 0) {
+    if plan
+        .stages
+        .iter()
+        .any(|s| s.what == "anomaly models" && s.to_do() > 0)
+    {
         costs = plan::time(job, &stages, &divisions, observer)?;
         plan = Plan::new(job, &stages, &divisions, &costs, true)?;
     }
@@ -260,7 +215,7 @@ pub fn compare(job: &Job<'_>, observer: &dyn Observer) -> Result<Comparison> {
     let done = work(job, &stages, &divisions, &costs, observer);
     observer.end();
     let (predictions, unreadable) = done?;
-    let mut comparison = results(job, &divisions, predictions, observer)?;
+    let mut comparison = results::results(job, &divisions, predictions, observer)?;
     comparison.unreadable = unreadable;
     Ok(comparison)
 }
@@ -443,125 +398,4 @@ fn arm_key(job: &Job<'_>, arm: &Arm, division: &Division<'_>, tables: &Key) -> R
             .with("grouped", [u8::from(sample.group.is_some())]);
     }
     Ok(key.finish())
-}
-
-/// Measures, tests, and what a reader should know.
-fn results(
-    job: &Job<'_>,
-    divisions: &[Division<'_>],
-    mut predictions: AllPredictions,
-    observer: &dyn Observer,
-) -> Result<Comparison> {
-    let place: HashMap<&SampleId, usize> =
-        job.dataset.samples.iter().map(|s| &s.id).zip(0..).collect();
-    observer.begin("measuring", job.arms.len() as u64);
-    let mut arms = Vec::with_capacity(job.arms.len());
-    for (a, arm) in job.arms.iter().enumerate() {
-        let of_arm = predictions.iter_mut().map(|fold| fold[a].take()).collect();
-        arms.push(result(job, arm, of_arm, &place)?);
-        observer.advance(1);
-        if observer.stop_requested() {
-            observer.end();
-            return Err(Error::Stopped);
-        }
-    }
-    observer.end();
-    let named: Vec<_> = arms.iter().map(|a| (a.name.clone(), &a.measures)).collect();
-    let differences = differences::differences(&named)?;
-    let mut notes = Vec::new();
-    if job.folds < differences::FEWEST_FOLDS {
-        notes.push(format!(
-            "{} folds: an exact two-sided Wilcoxon test cannot fall below {} with fewer than {}",
-            job.folds,
-            differences::SIGNIFICANT,
-            differences::FEWEST_FOLDS
-        ));
-    }
-    let absent: usize = arms.iter().map(|a| a.not_fitted.len()).sum();
-    if absent > 0 {
-        notes.push(format!(
-            "{absent} times an arm could not be fitted in a fold: too few pieces; these folds are \
-             left out of its means and tests"
-        ));
-    }
-    Ok(Comparison {
-        arms,
-        differences,
-        folds: divisions.iter().map(|d| fold_size(job, d)).collect(),
-        notes,
-        unreadable: Vec::new(),
-    })
-}
-
-fn result(
-    job: &Job<'_>,
-    arm: &Arm,
-    folds: Vec<Option<Predictions>>,
-    place: &HashMap<&SampleId, usize>,
-) -> Result<ArmResult> {
-    let classes = &job.dataset.classes;
-    let truth = |sample: usize| {
-        let label = job.dataset.samples[sample].label().unwrap_or_default();
-        classes.iter().position(|c| c == label).unwrap_or_default()
-    };
-    let mut groups: BTreeMap<(bool, &str), usize> = BTreeMap::new();
-    let mut drawn_together = Vec::new();
-    let (mut outcomes, mut all, mut not_fitted) = (Vec::new(), Vec::new(), Vec::new());
-    for (fold, predictions) in folds.into_iter().enumerate() {
-        let Some(predictions) = predictions else {
-            not_fitted.push(fold + 1);
-            outcomes.push(None);
-            continue;
-        };
-        let mut of_fold = Vec::with_capacity(predictions.pieces.len());
-        for piece in predictions.pieces {
-            let sample = *place.get(&piece.id).ok_or_else(|| {
-                Error::data(format!("{} is predicted, but not in the data", piece.id))
-            })?;
-            let group = &job.dataset.samples[sample];
-            let name = group.group.as_deref().unwrap_or(group.id.as_str());
-            let next = groups.len();
-            drawn_together.push(*groups.entry((group.group.is_some(), name)).or_insert(next));
-            of_fold.push(Outcome {
-                truth: truth(sample),
-                score: piece.score,
-                probabilities: piece.probabilities.clone(),
-                predicted: piece.predicted,
-            });
-            all.push(OutOfFold {
-                fold: fold + 1,
-                sample,
-                threshold: predictions.threshold,
-                piece,
-            });
-        }
-        outcomes.push(Some(of_fold));
-    }
-    Ok(ArmResult {
-        name: arm.name(),
-        classes: job.view(arm.task).classes.clone(),
-        measures: measure::measured(
-            arm.task,
-            classes,
-            &outcomes,
-            &drawn_together,
-            job.bootstrap.as_ref(),
-            stages::root(job.seed).derive("compare.bootstrap", 0),
-        )?,
-        not_fitted,
-        predictions: all,
-    })
-}
-
-fn fold_size(job: &Job<'_>, division: &Division<'_>) -> FoldSize {
-    let mut test = BTreeMap::new();
-    for &i in &division.test {
-        let label = job.dataset.samples[i].label().unwrap_or_default();
-        *test.entry(label.to_string()).or_default() += 1;
-    }
-    FoldSize {
-        anomaly_pieces: division.sources[0].learns.good().len(),
-        fitted_pieces: division.fitting.len(),
-        test,
-    }
 }

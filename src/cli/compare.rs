@@ -173,7 +173,9 @@ pub fn run(args: &CompareArgs, common: &Common, terminal: &Terminal) -> Result<O
         )),
         other => other,
     })?;
-    compared.unreadable.extend(super::data::without_pixels(&dataset));
+    compared
+        .unreadable
+        .extend(super::data::without_pixels(&dataset));
     notes.append(&mut compared.notes);
     compared.notes = notes;
     let facts = Facts {
@@ -203,7 +205,10 @@ pub fn run(args: &CompareArgs, common: &Common, terminal: &Terminal) -> Result<O
     for piece in &compared.unreadable {
         terminal.say(&format!("left out {}: {}", piece.id, piece.reason));
     }
-    terminal.say(&format!("results in {}: open compare.html", args.out.display()));
+    terminal.say(&format!(
+        "results in {}: open compare.html",
+        args.out.display()
+    ));
     Ok(match compared.unreadable.len() {
         0 => Outcome::Done,
         n => Outcome::Unreadable(n),
@@ -222,8 +227,10 @@ fn settings(args: &CompareArgs, common: &Common) -> Result<Settings> {
     }
     let settings = Settings::preset(&args.preset)?.with(config.as_deref(), &pairs)?;
     if settings.classes == ClassView::Binary {
-        return Err(Error::setting("classes", "binary given, as-labelled or three expected")
-            .help("--tasks binary asks for defect or not"));
+        return Err(
+            Error::setting("classes", "binary given, as-labelled or three expected")
+                .help("--tasks binary asks for defect or not"),
+        );
     }
     Ok(settings)
 }
@@ -249,7 +256,11 @@ fn arm_options(args: &CompareArgs, settings: &Settings) -> ArmOptions {
             .into_iter()
             .filter(|task| args.tasks.iter().any(|t| t == task.name()))
             .collect(),
-        inputs: args.inputs.iter().filter_map(|name| InputMode::named(name)).collect(),
+        inputs: args
+            .inputs
+            .iter()
+            .filter_map(|name| InputMode::named(name))
+            .collect(),
         classifiers: match or_own(&args.classifiers) {
             true => args.classifiers.iter().map(of_kind).collect(),
             false => vec![own],
@@ -270,7 +281,15 @@ fn print_plan(plan: &Plan, common: &Common) -> Result<()> {
         println!("{json}");
         return Ok(());
     }
-    let mut table = Table::new(["stage", "count", "cached", "to do", "each", "time", "cache size"]);
+    let mut table = Table::new([
+        "stage",
+        "count",
+        "cached",
+        "to do",
+        "each",
+        "time",
+        "cache size",
+    ]);
     for stage in &plan.stages {
         table.row([
             stage.what.clone(),

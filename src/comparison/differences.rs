@@ -72,9 +72,7 @@ pub fn factor(a: &ArmName, b: &ArmName) -> Option<&'static str> {
 ///
 /// # Errors
 /// None for finite measures.
-pub fn differences(
-    arms: &[(ArmName, &BTreeMap<String, Measured>)],
-) -> Result<Vec<Difference>> {
+pub fn differences(arms: &[(ArmName, &BTreeMap<String, Measured>)]) -> Result<Vec<Difference>> {
     let mut found: Vec<Difference> = Vec::new();
     for measure in TESTED {
         for (b, (b_name, b_measured)) in arms.iter().enumerate() {
@@ -104,7 +102,10 @@ pub fn differences(
     let mut families: BTreeMap<(&str, &str, &str), Vec<usize>> = BTreeMap::new();
     for (i, d) in found.iter().enumerate() {
         let task = arms[d.a].0.task;
-        families.entry((task, d.measure, d.factor)).or_default().push(i);
+        families
+            .entry((task, d.measure, d.factor))
+            .or_default()
+            .push(i);
     }
     for family in families.into_values() {
         let p: Vec<f64> = family.iter().map(|&i| found[i].p).collect();
@@ -117,7 +118,10 @@ pub fn differences(
 
 /// The values of the folds that define both.
 fn both(a: &[Option<f64>], b: &[Option<f64>]) -> (Vec<f64>, Vec<f64>) {
-    a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip()
+    a.iter()
+        .zip(b)
+        .filter_map(|(a, b)| Some(((*a)?, (*b)?)))
+        .unzip()
 }
 
 /// Mean ranks of some arms by one measure, over the folds that define it for
@@ -170,19 +174,32 @@ mod tests {
     fn arms_are_paired_that_differ_in_one_factor() {
         let image = name("image", "mlp", 100);
         assert_eq!(factor(&image, &name("map", "mlp", 100)), Some("input"));
-        assert_eq!(factor(&image, &name("image", "svm", 100)), Some("classifier"));
+        assert_eq!(
+            factor(&image, &name("image", "svm", 100)),
+            Some("classifier")
+        );
         assert_eq!(factor(&image, &name("image", "mlp", 25)), Some("defects"));
         assert_eq!(factor(&image, &name("map", "mlp", 25)), None);
-        assert_eq!(factor(&image, &name("anomaly score", "-", 100)), Some("input"));
+        assert_eq!(
+            factor(&image, &name("anomaly score", "-", 100)),
+            Some("input")
+        );
         assert_eq!(factor(&image, &image.clone()), None);
-        let other = ArmName { task: "multi-class", ..image.clone() };
+        let other = ArmName {
+            task: "multi-class",
+            ..image.clone()
+        };
         assert_eq!(factor(&image, &other), None);
     }
 
     #[test]
     fn ten_folds_of_one_sign_are_significant_and_holm_counts_the_family() {
         let low: Vec<f64> = (0..10).map(|i| 0.5 + 0.01 * f64::from(i)).collect();
-        let high: Vec<f64> = low.iter().zip(1..).map(|(v, i)| v + 0.001 * f64::from(i)).collect();
+        let high: Vec<f64> = low
+            .iter()
+            .zip(1..)
+            .map(|(v, i)| v + 0.001 * f64::from(i))
+            .collect();
         let (low, high) = (constant(&low), constant(&high));
         let arms = [
             (name("image", "mlp", 100), &low),

@@ -64,11 +64,7 @@ pub fn names(classes: &[String]) -> Vec<String> {
 ///
 /// # Errors
 /// [`Error::NotFinite`] for a score that is no number; [`Error::Shape`].
-pub fn measures(
-    task: Task,
-    classes: &[String],
-    outcomes: &[&Outcome],
-) -> Result<Vec<Option<f64>>> {
+pub fn measures(task: Task, classes: &[String], outcomes: &[&Outcome]) -> Result<Vec<Option<f64>>> {
     let is_defect: Vec<bool> = outcomes.iter().map(|o| o.truth != 0).collect();
     let scores: Vec<f64> = outcomes.iter().map(|o| o.score).collect();
     let sweep = Sweep::new(&scores, &is_defect)?;

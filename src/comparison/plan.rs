@@ -8,8 +8,8 @@ use super::fits::Predictions;
 use super::stages::{CHUNK, Stages};
 use super::stored::{Features, Maps, Weights};
 use super::{Job, arm_key};
-use crate::data::anomaly_map::AnomalyMap;
 use crate::data::annotation::GOOD;
+use crate::data::anomaly_map::AnomalyMap;
 use crate::data::feature_table::FeatureTable;
 use crate::data::image::Image;
 use crate::data::sample::SampleId;
@@ -122,7 +122,10 @@ impl Plan {
     /// Bytes that the whole takes in the cache, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.stages.iter().map(|s| s.count as u64 * s.each_bytes).sum()
+        self.stages
+            .iter()
+            .map(|s| s.count as u64 * s.each_bytes)
+            .sum()
     }
 
     /// Looks what the cache holds.
@@ -147,7 +150,11 @@ impl Plan {
             for source in &division.sources {
                 let model = stages.model_key(division, source);
                 let mut asked_for = false;
-                for chunk in source.fitting.chunks(CHUNK).chain(source.test.chunks(CHUNK)) {
+                for chunk in source
+                    .fitting
+                    .chunks(CHUNK)
+                    .chain(source.test.chunks(CHUNK))
+                {
                     let (maps, features) = stages.chunk_keys(&model, chunk);
                     pieces += chunk.len();
                     let has_features = cache.has(Features::KIND, &features);
@@ -178,10 +185,28 @@ impl Plan {
             each_bytes,
         };
         let mut planned = vec![
-            stage("image features, pieces", images, images_ready, costs.image_features, columns * 4),
+            stage(
+                "image features, pieces",
+                images,
+                images_ready,
+                costs.image_features,
+                columns * 4,
+            ),
             stage("anomaly models", models, models_ready, costs.model, weights),
-            stage("anomaly maps, pieces", pieces, maps_ready, costs.draw, size * size * 4),
-            stage("map features, pieces", pieces, features_ready, costs.map_features, columns * 4),
+            stage(
+                "anomaly maps, pieces",
+                pieces,
+                maps_ready,
+                costs.draw,
+                size * size * 4,
+            ),
+            stage(
+                "map features, pieces",
+                pieces,
+                features_ready,
+                costs.map_features,
+                columns * 4,
+            ),
         ];
         let mut fits: BTreeMap<String, PlannedStage> = BTreeMap::new();
         for division in divisions {
@@ -191,7 +216,13 @@ impl Plan {
                 let kind = fit_kind(arm);
                 let entry = fits.entry(kind.clone()).or_insert_with(|| {
                     let bytes = 100 * division.test.len() as u64;
-                    stage(&format!("fits, {}", kind.replace(" -", ", anomaly score")), 0, 0, costs.fit(arm), bytes)
+                    stage(
+                        &format!("fits, {}", kind.replace(" -", ", anomaly score")),
+                        0,
+                        0,
+                        costs.fit(arm),
+                        bytes,
+                    )
                 });
                 entry.count += 1;
                 entry.ready += usize::from(cache.has(<Option<Predictions>>::KIND, &key));
@@ -292,7 +323,11 @@ fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
     // A step of a large model takes minutes: its time grows with the batch.
     let batch = options.batch.min(2);
     let run = |steps| {
-        let options = DraemOptions { steps, batch, ..options.clone() };
+        let options = DraemOptions {
+            steps,
+            batch,
+            ..options.clone()
+        };
         let source = AnomalySource::textures();
         let seed = Seed::new(0);
         train::fit(&resized, &source, &options, seed, job.device, None, &Silent)

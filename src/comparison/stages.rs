@@ -393,7 +393,9 @@ impl<'a> Stages<'a> {
             let begun = checkpoint.path.exists();
             let trained = match job.train(&source.learns, &meter) {
                 // A checkpoint that does not load is worth no more than none.
-                Err(error) if begun && !matches!(error, Error::Stopped | Error::NotFinite { .. }) => {
+                Err(error)
+                    if begun && !matches!(error, Error::Stopped | Error::NotFinite { .. }) =>
+                {
                     meter.note(&format!("the checkpoint is left ({error}); begun anew"));
                     let path = &checkpoint.path;
                     std::fs::remove_file(path).map_err(Error::io("remove", path))?;

@@ -33,9 +33,7 @@ pub use bootstrap::{BootstrapOptions, Interval};
 pub use confusion::Confusion;
 pub use holm::holm;
 pub use pixel::{PixelMetrics, PixelScores};
-pub use ranking::{
-    average_precision, average_precision_one_vs_rest, roc_auc, roc_auc_one_vs_rest,
-};
+pub use ranking::{average_precision, average_precision_one_vs_rest, roc_auc, roc_auc_one_vs_rest};
 pub use report::Report;
 pub use threshold::{
     best_f1, recall_at_false_rejects, threshold_for_false_rejects, threshold_for_recall,

@@ -86,11 +86,13 @@ pub fn mean_ranks(values: &[Vec<f64>]) -> Result<MeanRanks> {
     }
     let mut sums = vec![0.0; k];
     let mut ties = 0.0;
+    #[allow(clippy::needless_range_loop)] // of every arm's list
     for fold in 0..n {
         let mut order: Vec<usize> = (0..k).collect();
-        order.sort_by(|&a, &b| values[b][fold].total_cmp(&values[a][fold]));
+        let of = |arm: usize| values[arm][fold];
+        order.sort_by(|&a, &b| of(b).total_cmp(&of(a)));
         let mut first = 1;
-        for equal in order.chunk_by(|&a, &b| values[a][fold] == values[b][fold]) {
+        for equal in order.chunk_by(|&a, &b| of(a) == of(b)) {
             let last = first + equal.len() - 1;
             for &arm in equal {
                 sums[arm] += (first + last) as f64 / 2.0;

@@ -80,6 +80,10 @@ fn averages_of_one_vs_rest_are_scikit_learn_s() {
         let (p, class) = (&case.probabilities, &case.class);
         let auc_pr = average_precision_one_vs_rest(p, class).unwrap();
         near("AUC-PR", auc_pr, case.auc_pr);
-        near("ROC AUC", roc_auc_one_vs_rest(p, class).unwrap(), case.roc_auc);
+        near(
+            "ROC AUC",
+            roc_auc_one_vs_rest(p, class).unwrap(),
+            case.roc_auc,
+        );
     }
 }

@@ -61,9 +61,9 @@ pub mod digits;
 pub mod features;
 #[cfg(feature = "parquet")]
 mod features_parquet;
+pub mod font;
 #[cfg(test)]
 mod golden;
-pub mod font;
 pub mod heatmap;
 pub mod html;
 pub mod journal;

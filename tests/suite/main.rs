@@ -3,5 +3,6 @@
 
 mod broken;
 mod commands;
+mod comparing;
 mod scoring;
 mod tools;

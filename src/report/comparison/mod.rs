@@ -77,8 +77,14 @@ pub fn write(
     replace_files(&folder_of_plots, "svg", &svg)?;
     replace_files(&folder_of_plots, "png", &png)?;
     let tables = tables::all(comparison);
-    put("compare.md", markdown(comparison, facts, &tables, &plots).as_bytes())?;
-    put("compare.html", page::page(comparison, facts, &tables, &plots).as_bytes())?;
+    put(
+        "compare.md",
+        markdown(comparison, facts, &tables, &plots).as_bytes(),
+    )?;
+    put(
+        "compare.html",
+        page::page(comparison, facts, &tables, &plots).as_bytes(),
+    )?;
     put(JSON, json(comparison, facts)?.as_bytes())
 }
 
@@ -86,7 +92,10 @@ pub fn write(
 fn replace_files(folder: &Path, ending: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let names: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))?.flatten() {
+    for entry in std::fs::read_dir(folder)
+        .map_err(Error::io("read", folder))?
+        .flatten()
+    {
         let path = entry.path();
         let ours = path.extension().is_some_and(|e| e == ending);
         if ours && !names.contains(&*entry.file_name().to_string_lossy()) {
@@ -101,18 +110,36 @@ fn replace_files(folder: &Path, ending: &str, files: &[(String, Vec<u8>)]) -> Re
 /// One row for each arm, fold and measure that is defined; fold `all` holds the
 /// pooled out-of-fold predictions.
 fn csv(comparison: &Comparison) -> Result<String> {
-    let head = ["task", "input", "classifier", "balance", "defects", "fold", "measure", "value"];
+    let head = [
+        "task",
+        "input",
+        "classifier",
+        "balance",
+        "defects",
+        "fold",
+        "measure",
+        "value",
+    ];
     let mut rows = vec![head.map(String::from).to_vec()];
     for arm in &comparison.arms {
         let n = &arm.name;
         let factors = [n.task, n.input, n.classifier, n.balance].map(String::from);
         for (measure, measured) in &arm.measures {
-            let folds = measured.folds.iter().zip(1..).map(|(v, f)| (f.to_string(), *v));
+            let folds = measured
+                .folds
+                .iter()
+                .zip(1..)
+                .map(|(v, f)| (f.to_string(), *v));
             let all = std::iter::once(("all".to_string(), measured.pooled));
             for (fold, value) in folds.chain(all) {
                 let Some(value) = value else { continue };
                 let mut row = factors.to_vec();
-                row.extend([n.defects.to_string(), fold, measure.clone(), format!("{value:?}")]);
+                row.extend([
+                    n.defects.to_string(),
+                    fold,
+                    measure.clone(),
+                    format!("{value:?}"),
+                ]);
                 rows.push(row);
             }
         }
@@ -133,10 +160,22 @@ fn files_of(comparison: &Comparison, dataset: &Dataset) -> Result<Vec<(String, V
 }
 
 fn predictions(arm: &ArmResult, dataset: &Dataset) -> Result<String> {
-    let probabilities = arm.predictions.iter().any(|p| !p.piece.probabilities.is_empty());
-    let mut head: Vec<String> = ["id", "label", "group", "fold", "class", "score", "threshold", "predicted"]
-        .map(String::from)
-        .to_vec();
+    let probabilities = arm
+        .predictions
+        .iter()
+        .any(|p| !p.piece.probabilities.is_empty());
+    let mut head: Vec<String> = [
+        "id",
+        "label",
+        "group",
+        "fold",
+        "class",
+        "score",
+        "threshold",
+        "predicted",
+    ]
+    .map(String::from)
+    .to_vec();
     if probabilities {
         head.extend(arm.classes.iter().map(|c| format!("p_{c}")));
     }
@@ -146,9 +185,16 @@ fn predictions(arm: &ArmResult, dataset: &Dataset) -> Result<String> {
         let class = sample.label().unwrap_or_default();
         let known = arm.classes.iter().any(|c| c == class);
         // Where the task knows no such class it asks for any defect.
-        let label = if known || class == GOOD { class } else { "defect" };
+        let label = if known || class == GOOD {
+            class
+        } else {
+            "defect"
+        };
         let group = sample.group.as_deref().unwrap_or(sample.id.as_str());
-        let predicted = arm.classes.get(out.piece.predicted).map_or("", String::as_str);
+        let predicted = arm
+            .classes
+            .get(out.piece.predicted)
+            .map_or("", String::as_str);
         let mut row = vec![
             sample.id.to_string(),
             label.to_string(),
@@ -171,7 +217,9 @@ fn table(rows: &[Vec<String>]) -> Result<String> {
     for row in rows {
         writer.write_record(row).map_err(failed)?;
     }
-    let bytes = writer.into_inner().map_err(|e| Error::data(e.to_string()))?;
+    let bytes = writer
+        .into_inner()
+        .map_err(|e| Error::data(e.to_string()))?;
     String::from_utf8(bytes).map_err(|e| Error::data(e.to_string()))
 }
 
@@ -185,7 +233,11 @@ fn summary(comparison: &Comparison, facts: &Facts) -> String {
         "{}; {folds} folds, groups whole; in each fold an anomaly model of its own, trained on \
          {} good pieces; {} arms; seed {}; goma {}.",
         facts.data,
-        if least == most { most.to_string() } else { format!("{least} to {most}") },
+        if least == most {
+            most.to_string()
+        } else {
+            format!("{least} to {most}")
+        },
         comparison.arms.len(),
         facts.seed,
         facts.goma
@@ -206,11 +258,19 @@ fn markdown(
         text.push('\n');
     }
     for table in tables {
-        text.push_str(&format!("\n## {}\n\n{}\n\n{}", table.title, table.about, table.markdown()));
+        text.push_str(&format!(
+            "\n## {}\n\n{}\n\n{}",
+            table.title,
+            table.about,
+            table.markdown()
+        ));
     }
     text.push_str("\n## Plots\n");
     for plot in plots {
-        text.push_str(&format!("\n{}\n\n![{}](plots/{}.svg)\n", plot.title, plot.title, plot.name));
+        text.push_str(&format!(
+            "\n{}\n\n![{}](plots/{}.svg)\n",
+            plot.title, plot.title, plot.name
+        ));
     }
     text
 }

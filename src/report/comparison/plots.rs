@@ -35,8 +35,11 @@ pub struct Plot {
 pub fn all(comparison: &Comparison, dataset: &Dataset) -> Result<Vec<Plot>> {
     let mut plots = Vec::new();
     for task in Task::ALL {
-        let arms: Vec<&ArmResult> =
-            comparison.arms.iter().filter(|a| a.name.task == task.name()).collect();
+        let arms: Vec<&ArmResult> = comparison
+            .arms
+            .iter()
+            .filter(|a| a.name.task == task.name())
+            .collect();
         let fractions: BTreeSet<u32> = arms.iter().map(|a| a.name.defects).collect();
         let Some(&most) = fractions.last() else {
             continue;
@@ -45,12 +48,19 @@ pub fn all(comparison: &Comparison, dataset: &Dataset) -> Result<Vec<Plot>> {
             if fractions.len() > 1 {
                 plots.push(recall_by_fraction(task, &group)?);
             }
-            let at_most: Vec<&ArmResult> =
-                group.arms.iter().copied().filter(|a| a.name.defects == most).collect();
+            let at_most: Vec<&ArmResult> = group
+                .arms
+                .iter()
+                .copied()
+                .filter(|a| a.name.defects == most)
+                .collect();
             plots.extend(curves(task, &group, &at_most, dataset)?);
         }
-        let at_most: Vec<&ArmResult> =
-            arms.iter().copied().filter(|a| a.name.defects == most).collect();
+        let at_most: Vec<&ArmResult> = arms
+            .iter()
+            .copied()
+            .filter(|a| a.name.defects == most)
+            .collect();
         for measure in ["roc_auc", "defect_recall"] {
             plots.extend(critical_differences(task, measure, &at_most)?);
         }
@@ -84,7 +94,8 @@ fn groups<'a>(arms: &[&'a ArmResult]) -> Vec<Group<'a>> {
             .iter()
             .copied()
             .filter(|a| {
-                a.name.classifier == "-" || (a.name.classifier, a.name.balance) == (classifier, balance)
+                a.name.classifier == "-"
+                    || (a.name.classifier, a.name.balance) == (classifier, balance)
             })
             .collect(),
     };
@@ -119,7 +130,10 @@ fn recall_by_fraction(task: Task, group: &Group<'_>) -> Result<Plot> {
     let series: Vec<Series> = series.collect();
     Lines {
         title: format!("Defect recall, {}, {}", task.name(), group.name),
-        x: ("share of the defective training pieces, percent", 0.0..105.0),
+        x: (
+            "share of the defective training pieces, percent",
+            0.0..105.0,
+        ),
         y: ("defect recall", 0.0..1.02),
         percent_x: true,
         guess: None,
@@ -169,7 +183,10 @@ fn curves(
             of_pr.extend([(before, precision), (tp / defects, precision)]);
             before = tp / defects;
         }
-        roc.push(Series::line(format!("{}, {auc:.3}", arm.name.input), of_roc));
+        roc.push(Series::line(
+            format!("{}, {auc:.3}", arm.name.input),
+            of_roc,
+        ));
         pr.push(Series::line(format!("{}, {ap:.3}", arm.name.input), of_pr));
     }
     if roc.is_empty() {
@@ -207,11 +224,7 @@ fn curves(
 }
 
 /// Mean ranks over the folds, and which arms Nemenyi's test does not tell apart.
-fn critical_differences(
-    task: Task,
-    measure: &str,
-    arms: &[&ArmResult],
-) -> Result<Option<Plot>> {
+fn critical_differences(task: Task, measure: &str, arms: &[&ArmResult]) -> Result<Option<Plot>> {
     let measured: Vec<&Measured> = arms.iter().map(|a| &a.measures[measure]).collect();
     let Some(ranks) = ranked(&measured)? else {
         return Ok(None);

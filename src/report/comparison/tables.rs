@@ -83,8 +83,10 @@ pub fn all(comparison: &Comparison) -> Vec<Titled> {
         let arms: Vec<usize> = (0..comparison.arms.len())
             .filter(|&a| comparison.arms[a].name.task == task.name())
             .collect();
-        let fractions: BTreeSet<u32> =
-            arms.iter().map(|&a| comparison.arms[a].name.defects).collect();
+        let fractions: BTreeSet<u32> = arms
+            .iter()
+            .map(|&a| comparison.arms[a].name.defects)
+            .collect();
         let Some(&most) = fractions.last() else {
             continue;
         };
@@ -103,7 +105,13 @@ pub fn all(comparison: &Comparison) -> Vec<Titled> {
 fn measures_of(task: Task) -> &'static [&'static str] {
     match task {
         Task::Binary => &[
-            "roc_auc", "auc_pr", "f1", "defect_recall", "specificity", "aql", "kappa",
+            "roc_auc",
+            "auc_pr",
+            "f1",
+            "defect_recall",
+            "specificity",
+            "aql",
+            "kappa",
         ],
         Task::MultiClass => &[
             "roc_auc",
@@ -132,9 +140,7 @@ fn by_measure(comparison: &Comparison, task: Task, arms: &[usize], most: u32) ->
     };
     Titled {
         title: format!("Table 2: {}, {most}% of the defects", task.name()),
-        about: format!(
-            "Mean over the folds and, after ±, standard deviation. {averaged} {BOLD}"
-        ),
+        about: format!("Mean over the folds and, after ±, standard deviation. {averaged} {BOLD}"),
         head,
         rows: rows(comparison, arms, most, |a| {
             measures.iter().map(|m| cell(comparison, a, m)).collect()
@@ -155,7 +161,11 @@ fn by_fraction(
     };
     let mut head = arm_head();
     for measure in measures {
-        head.extend(fractions.iter().map(|f| format!("{} {f}%", heading(measure))));
+        head.extend(
+            fractions
+                .iter()
+                .map(|f| format!("{} {f}%", heading(measure))),
+        );
     }
     let most = fractions.last().copied().unwrap_or(100);
     let body = rows(comparison, arms, most, |a| {
@@ -163,7 +173,10 @@ fn by_fraction(
         let mut cells = Vec::new();
         for measure in measures {
             for &defects in fractions {
-                let wanted = ArmName { defects, ..name.clone() };
+                let wanted = ArmName {
+                    defects,
+                    ..name.clone()
+                };
                 let found = arms.iter().find(|&&a| comparison.arms[a].name == wanted);
                 cells.push(found.map_or(Cell::plain("-"), |&a| cell(comparison, a, measure)));
             }
@@ -196,12 +209,18 @@ fn by_class(comparison: &Comparison, task: Task, arms: &[usize], most: u32) -> T
         Task::MultiClass => "Share of each class that is given its very name.",
     };
     Titled {
-        title: format!("Recall of each class: {}, {most}% of the defects", task.name()),
+        title: format!(
+            "Recall of each class: {}, {most}% of the defects",
+            task.name()
+        ),
         about: format!("{about} Mean ± standard deviation over the folds that have the class."),
         head,
         rows: rows(comparison, arms, most, |a| {
             let measured = &comparison.arms[a].measures;
-            measures.iter().map(|m| Cell::plain(mean(&measured[m], m))).collect()
+            measures
+                .iter()
+                .map(|m| Cell::plain(mean(&measured[m], m)))
+                .collect()
         }),
     }
 }
@@ -227,14 +246,28 @@ fn intervals(comparison: &Comparison, task: Task, arms: &[usize], most: u32) -> 
 /// Every test of defect recall, ROC AUC and the correct class between inputs
 /// and between fractions.
 fn tests(comparison: &Comparison) -> Titled {
-    let head = ["task", "measure", "arm", "against", "difference", "folds", "p", "p (Holm)"];
+    let head = [
+        "task",
+        "measure",
+        "arm",
+        "against",
+        "difference",
+        "folds",
+        "p",
+        "p (Holm)",
+    ];
     let name = |a: usize| {
         let n = &comparison.arms[a].name;
         let words = [n.input, n.classifier, n.balance];
         let words: Vec<&str> = words.into_iter().filter(|w| *w != "-").collect();
         format!("{}, {}%", words.join(" "), n.defects)
     };
-    let shown = ["roc_auc", "defect_recall", "correct_defect_class_recall", "macro_f1"];
+    let shown = [
+        "roc_auc",
+        "defect_recall",
+        "correct_defect_class_recall",
+        "macro_f1",
+    ];
     let row = |d: &Difference| {
         vec![
             Cell::plain(comparison.arms[d.a].name.task),
@@ -250,11 +283,21 @@ fn tests(comparison: &Comparison) -> Titled {
             Cell::plain(p_value(d.p_holm)),
         ]
     };
-    let mut listed: Vec<&Difference> =
-        comparison.differences.iter().filter(|d| shown.contains(&d.measure)).collect();
+    let mut listed: Vec<&Difference> = comparison
+        .differences
+        .iter()
+        .filter(|d| shown.contains(&d.measure))
+        .collect();
     listed.sort_by_key(|d| {
         let task = comparison.arms[d.a].name.task;
-        (task, TESTED.iter().position(|t| *t == d.measure), d.factor != "input", d.factor, d.a, d.b)
+        (
+            task,
+            TESTED.iter().position(|t| *t == d.measure),
+            d.factor != "input",
+            d.factor,
+            d.a,
+            d.b,
+        )
     });
     Titled {
         title: "Tests".into(),
@@ -269,7 +312,9 @@ fn tests(comparison: &Comparison) -> Titled {
 }
 
 fn arm_head() -> Vec<String> {
-    ["input", "classifier", "balancing"].map(String::from).to_vec()
+    ["input", "classifier", "balancing"]
+        .map(String::from)
+        .to_vec()
 }
 
 /// A row for each arm of the largest fraction.
@@ -279,7 +324,9 @@ fn rows(
     most: u32,
     cells: impl Fn(usize) -> Vec<Cell>,
 ) -> Vec<Vec<Cell>> {
-    let of_most = arms.iter().filter(|&&a| comparison.arms[a].name.defects == most);
+    let of_most = arms
+        .iter()
+        .filter(|&&a| comparison.arms[a].name.defects == most);
     of_most
         .map(|&a| {
             let n = &comparison.arms[a].name;
@@ -293,7 +340,11 @@ fn rows(
 fn cell(comparison: &Comparison, arm: usize, measure: &str) -> Cell {
     let of = &comparison.arms[arm];
     // AQL is defect recall said otherwise.
-    let tested = if measure == "aql" { "defect_recall" } else { measure };
+    let tested = if measure == "aql" {
+        "defect_recall"
+    } else {
+        measure
+    };
     let image = |a: usize| is_image_of(&comparison.arms[a], of);
     let bold = comparison.differences.iter().any(|d| {
         let other = match arm {
@@ -343,5 +394,9 @@ fn digits(measure: &str) -> usize {
 }
 
 fn p_value(p: f64) -> String {
-    if p < 0.0001 { "< 0.0001".into() } else { format!("{p:.4}") }
+    if p < 0.0001 {
+        "< 0.0001".into()
+    } else {
+        format!("{p:.4}")
+    }
 }

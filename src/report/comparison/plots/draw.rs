@@ -195,7 +195,11 @@ impl Picture for Lines {
                     let at = (x, y);
                     match i % 3 {
                         0 => chart.draw_series([Circle::new(at, size, colour.filled())])?,
-                        1 => chart.draw_series([TriangleMarker::new(at, size + px(1.0), colour.filled())])?,
+                        1 => chart.draw_series([TriangleMarker::new(
+                            at,
+                            size + px(1.0),
+                            colour.filled(),
+                        )])?,
                         _ => {
                             let r = size as i32;
                             let square = Rectangle::new([(-r, -r), (r, r)], colour.filled());
@@ -206,12 +210,19 @@ impl Picture for Lines {
             }
             // Two entries a line.
             let (row, column) = ((i / 2) as f64, (i % 2) as f64);
-            let (x, y) = (px(20.0 + 240.0 * column) as i32, px(46.0 + 20.0 * row) as i32);
+            let (x, y) = (
+                px(20.0 + 240.0 * column) as i32,
+                px(46.0 + 20.0 * row) as i32,
+            );
             let swatch = px(26.0) as i32;
             let (on, off) = (px(f64::from(on)) as i32, px(f64::from(off)) as i32);
             let mut from = x;
             while from < x + swatch {
-                let to = if off == 0 { x + swatch } else { (from + on).min(x + swatch) };
+                let to = if off == 0 {
+                    x + swatch
+                } else {
+                    (from + on).min(x + swatch)
+                };
                 top.draw(&PathElement::new([(from, y), (to, y)], style))?;
                 from = to + off.max(1);
             }
@@ -304,8 +315,16 @@ impl Picture for RankAxis {
         area.draw(&line([(left, AXIS_AT), (right, AXIS_AT)], stroke(INK, 1.5)))?;
         for rank in 1..=self.arms.len() {
             let at = x(rank as f64);
-            area.draw(&line([(at, AXIS_AT - 5.0), (at, AXIS_AT)], stroke(INK, 1.0)))?;
-            area.draw(&text(rank.to_string(), (at, AXIS_AT - 13.0), 12.0, HPos::Center))?;
+            area.draw(&line(
+                [(at, AXIS_AT - 5.0), (at, AXIS_AT)],
+                stroke(INK, 1.0),
+            ))?;
+            area.draw(&text(
+                rank.to_string(),
+                (at, AXIS_AT - 13.0),
+                12.0,
+                HPos::Center,
+            ))?;
         }
         let cliques = self.cliques();
         for (i, &(first, last)) in cliques.iter().enumerate() {
@@ -319,10 +338,21 @@ impl Picture for RankAxis {
             let to_left = i < self.per_side();
             let row = if to_left { i } else { self.arms.len() - 1 - i };
             let y = first_label + LABEL_GAP * row as f64;
-            let (end, h) = if to_left { (left - 20.0, HPos::Right) } else { (right + 20.0, HPos::Left) };
-            area.draw(&line([(x(*rank), AXIS_AT), (x(*rank), y)], stroke(QUIET, 1.0)))?;
+            let (end, h) = if to_left {
+                (left - 20.0, HPos::Right)
+            } else {
+                (right + 20.0, HPos::Left)
+            };
+            area.draw(&line(
+                [(x(*rank), AXIS_AT), (x(*rank), y)],
+                stroke(QUIET, 1.0),
+            ))?;
             area.draw(&line([(x(*rank), y), (end, y)], stroke(QUIET, 1.0)))?;
-            area.draw(&Circle::new((px(x(*rank)), px(AXIS_AT)), px(3.0), INK.filled()))?;
+            area.draw(&Circle::new(
+                (px(x(*rank)), px(AXIS_AT)),
+                px(3.0),
+                INK.filled(),
+            ))?;
             let at = if to_left { end - 6.0 } else { end + 6.0 };
             area.draw(&text(format!("{name}  {rank:.2}"), (at, y), 13.0, h))?;
         }
