@@ -178,6 +178,16 @@ impl Job<'_> {
     }
 }
 
+/// Whether the data can be divided as asked for; before anything is written.
+///
+/// # Errors
+/// [`Error::Setting`] for fewer than two folds; [`Error::Data`] if there are too
+/// few groups or good pieces for them.
+pub fn check(job: &Job<'_>) -> Result<()> {
+    job.settings.check()?;
+    job.divisions().map(|_| ())
+}
+
 /// What is to be done, with an estimate, and nothing of it done.
 ///
 /// # Errors

@@ -145,6 +145,7 @@ pub fn run(args: &CompareArgs, common: &Common, terminal: &Terminal) -> Result<O
         cache: &cache,
         jobs: args.jobs,
     };
+    comparison::check(&job)?;
     if args.dry_run {
         let plan = comparison::plan(&job, terminal)?;
         print_plan(&plan, common)?;

@@ -239,5 +239,6 @@ fn wrong_use_is_said_before_anything_is_written() {
             .assert()
             .code(2);
         assert!(stderr(&ran).contains(said), "{}", stderr(&ran));
+        assert!(!out.exists());
     }
 }

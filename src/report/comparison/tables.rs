@@ -345,15 +345,20 @@ fn cell(comparison: &Comparison, arm: usize, measure: &str) -> Cell {
     } else {
         measure
     };
-    let image = |a: usize| is_image_of(&comparison.arms[a], of);
-    let bold = comparison.differences.iter().any(|d| {
-        let other = match arm {
-            a if a == d.a => d.b,
-            a if a == d.b => d.a,
-            _ => return false,
-        };
-        d.measure == tested && d.factor == "input" && image(other) && d.p < SIGNIFICANT
-    });
+    // The anomaly score stands against image alone under every classifier.
+    let against: Vec<&Difference> = comparison
+        .differences
+        .iter()
+        .filter(|d| {
+            let other = match arm {
+                a if a == d.a => d.b,
+                a if a == d.b => d.a,
+                _ => return false,
+            };
+            d.measure == tested && d.factor == "input" && is_image_of(&comparison.arms[other], of)
+        })
+        .collect();
+    let bold = !against.is_empty() && against.iter().all(|d| d.p < SIGNIFICANT);
     Cell {
         text: mean(&of.measures[measure], measure),
         bold: bold && of.name.input != "image",
