@@ -136,14 +136,16 @@ fn auc_of(
 
 #[test]
 fn a_column_that_tells_the_label_of_test_rows_alone_is_of_no_use() {
-    // Whoever looked at the test rows would keep this column, and know all.
+    // Whoever looked at the test rows would keep this column, and know all,
+    // whichever way round it tells. Who does not gives it a weight by chance:
+    // of some use one way round, of as much harm the other.
     let tell = |d: &Dataset, i, _| f64::from(u8::from(defective(d, i)));
+    let inverted = |d: &Dataset, i, _| f64::from(u8::from(!defective(d, i)));
     let noise = |_: &Dataset, _, noise| noise;
     for classifier in [ClassifierOptions::logistic(), ClassifierOptions::svm()] {
-        let leaky = auc_of(classifier, noise, tell);
-        // 40 defects and 80 good pieces at chance: 0.5 ± 0.056 (one deviation),
-        // and the column moves what is fitted to noise either way.
-        assert!((leaky - 0.5).abs() < 0.25, "{}: {leaky}", classifier.name());
+        let leaky = (auc_of(classifier, noise, tell) + auc_of(classifier, noise, inverted)) / 2.0;
+        // 40 defects and 80 good pieces at chance: 0.5 ± 0.056 (one deviation).
+        assert!((leaky - 0.5).abs() < 0.12, "{}: {leaky}", classifier.name());
     }
 }
 
