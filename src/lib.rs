@@ -4,14 +4,16 @@
 //! holds the nouns it hands on. The steps are [`draem`] (anomaly map),
 //! [`extract`] (features), [`selection`], [`classifier`] and [`decision`];
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
-//! trained pipeline as a folder, [`report`] shows what was found. Beside it all
-//! stands the supervised [`baseline`], and [`ablation`] varies it.
+//! trained pipeline as a folder, [`report`] shows what was found, [`comparison`]
+//! measures what helps. Beside it all stands the supervised [`baseline`], and
+//! [`ablation`] varies it.
 
 pub mod ablation;
 pub mod baseline;
 pub mod bench;
 pub mod bundled;
 pub mod classifier;
+pub mod comparison;
 pub mod data;
 pub mod decision;
 pub mod draem;

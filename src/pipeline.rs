@@ -7,6 +7,7 @@
 //! [`supervised`] is the other way: a network from image to class. To whoever
 //! scores and measures, both are an [`inspector::Inspector`].
 
+pub mod anomaly;
 pub mod decide;
 pub mod evaluate;
 pub mod fit;

@@ -11,6 +11,7 @@ macro_rules! println {
 
 mod ablate;
 mod bench;
+mod compare;
 mod data;
 mod demo;
 mod evaluate;
@@ -46,6 +47,7 @@ enum Command {
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
     Ablate(ablate::AblateArgs),
+    Compare(compare::CompareArgs),
     Features(features::FeaturesArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
@@ -136,7 +138,7 @@ fn run(cli: Cli) -> Result<Outcome> {
             .map_err(|e| Error::setting("threads", e.to_string()))?;
     }
     let takes_settings = match &cli.command {
-        Command::Train(_) | Command::Ablate(_) => true,
+        Command::Train(_) | Command::Ablate(_) | Command::Compare(_) => true,
         Command::Demo(args) => args.train,
         _ => false,
     };
@@ -155,6 +157,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Score(args) => score::run(&args, common, &terminal),
         Command::Ablate(args) => ablate::run(&args, common, &terminal),
         Command::Evaluate(args) => evaluate::run(&args, common, &terminal),
+        Command::Compare(args) => compare::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),
         Command::Pretrain(args) => pretrain::run(&args, common, &terminal),

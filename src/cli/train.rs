@@ -321,7 +321,7 @@ fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
     Ok(settings)
 }
 
-fn read_weights(path: &Path) -> Result<BackboneFile> {
+pub(super) fn read_weights(path: &Path) -> Result<BackboneFile> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let name = path.file_stem().map_or_else(
         || "backbone".to_string(),
@@ -332,7 +332,7 @@ fn read_weights(path: &Path) -> Result<BackboneFile> {
 
 /// Pictures for simulated defects, larger than the model's size so that each
 /// defect shows another part.
-fn read_pictures(folder: &Path, size: usize, limits: Limits) -> Result<Vec<Image>> {
+pub(super) fn read_pictures(folder: &Path, size: usize, limits: Limits) -> Result<Vec<Image>> {
     let options = OpenOptions {
         max_pixels: limits.max_pixels,
         ..OpenOptions::default()

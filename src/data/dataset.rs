@@ -146,6 +146,17 @@ impl Dataset {
         })
     }
 
+    /// The same samples with their labels seen otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a label does not occur in that view.
+    pub fn seen_as(&self, view: ClassView) -> Result<Self> {
+        let mut seen = self.clone();
+        see_classes(view, &mut seen.samples, &mut seen.missing)?;
+        seen.classes = class_names(&seen.samples);
+        Ok(seen)
+    }
+
     /// How many samples each class has, in the order of the classes.
     #[must_use]
     pub fn counts(&self) -> Vec<(String, usize)> {

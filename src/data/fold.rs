@@ -296,6 +296,85 @@ impl<'a> TrainingSet<'a> {
         )
     }
 
+    /// Divides the samples into parts of about one size, groups whole, classes
+    /// shared out evenly: for cross-fitting.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than two parts; [`Error::Data`] if there are
+    /// fewer groups than parts.
+    pub fn parts(&self, count: usize, seed: Seed) -> Result<Vec<Self>> {
+        if count < 2 {
+            let reason = format!("{count} given, at least 2 expected");
+            return Err(Error::setting("parts", reason));
+        }
+        let mut left = self.clone();
+        let mut parts = Vec::with_capacity(count);
+        for part in 0..count - 1 {
+            // The next of the parts that are left, all of about one size.
+            let seed = seed.derive("fit.cross", part as u64);
+            let (rest, taken) = left.split(1.0 / (count - part) as f64, seed)?;
+            parts.push(taken);
+            left = rest;
+        }
+        parts.push(left);
+        Ok(parts)
+    }
+
+    /// Every good sample, and of each defect class this share (rounded up): what
+    /// somebody would have who had found fewer defects.
+    ///
+    /// Whole groups come one after another in an order drawn from the seed, and
+    /// the first ones are kept: of two shares the smaller one's samples are among
+    /// the larger one's.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a share outside `0 < share <= 1`.
+    pub fn with_share_of_defects(&self, share: f64, seed: Seed) -> Result<Self> {
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(Error::setting(
+                "share of defects",
+                format!("{share} given, above 0 and at most 1 expected"),
+            ));
+        }
+        let mut kept = self.good().indices;
+        for (number, class) in self.classes().iter().enumerate() {
+            if class == GOOD {
+                continue;
+            }
+            let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            for (&i, sample) in self.indices.iter().zip(self.samples()) {
+                if sample.label() == Some(class) {
+                    groups.entry(group_of(sample)).or_default().push(i);
+                }
+            }
+            let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+            groups.shuffle(&mut seed.derive("share of defects", number as u64).rng());
+            let ordered = groups.concat();
+            // 0.07 of 100 is 7, whatever rounding makes of the product.
+            let count = (share * ordered.len() as f64 - 1e-9).ceil() as usize;
+            kept.extend(&ordered[..count]);
+        }
+        kept.sort_unstable();
+        Ok(self.with(kept))
+    }
+
+    /// The same samples in another view of the data set, with other classes.
+    ///
+    /// # Panics
+    /// If the view holds other samples.
+    #[must_use]
+    pub fn seen_in<'b>(&self, view: &'b Dataset) -> TrainingSet<'b> {
+        let same = |&i: &usize| view.samples[i].id == self.dataset.samples[i].id;
+        assert!(
+            view.samples.len() == self.dataset.samples.len() && self.indices.iter().all(same),
+            "a view of another data set"
+        );
+        TrainingSet {
+            dataset: view,
+            indices: self.indices.clone(),
+        }
+    }
+
     fn with(&self, indices: Vec<usize>) -> Self {
         Self {
             dataset: self.dataset,

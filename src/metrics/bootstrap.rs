@@ -61,6 +61,22 @@ impl BootstrapOptions {
         seed: Seed,
         statistics: impl Fn(&[usize]) -> [Option<f64>; K] + Sync,
     ) -> Result<[Option<Interval>; K]> {
+        let found = self.intervals_of(K, groups, seed, |rows| statistics(rows).to_vec())?;
+        Ok(found.try_into().expect("as many as were asked for"))
+    }
+
+    /// As [`Self::intervals`], of `n_values` statistics, a number that is known
+    /// only when running.
+    ///
+    /// # Errors
+    /// As [`Self::intervals`].
+    pub fn intervals_of(
+        &self,
+        n_values: usize,
+        groups: &[usize],
+        seed: Seed,
+        statistics: impl Fn(&[usize]) -> Vec<Option<f64>> + Sync,
+    ) -> Result<Vec<Option<Interval>>> {
         if !(self.level > 0.0 && self.level < 1.0) {
             return Err(Error::setting(
                 "bootstrap level",
@@ -77,7 +93,7 @@ impl BootstrapOptions {
         if members.is_empty() {
             return Err(Error::data("bootstrap intervals need rows: 0 found"));
         }
-        let draws: Vec<[Option<f64>; K]> = (0..self.resamples as u64)
+        let draws: Vec<Vec<Option<f64>>> = (0..self.resamples as u64)
             .into_par_iter()
             .map(|i| {
                 let mut rng = seed.derive("bootstrap", i).rng();
@@ -87,7 +103,7 @@ impl BootstrapOptions {
                 statistics(&rows)
             })
             .collect();
-        Ok(std::array::from_fn(|k| {
+        let interval = |k: usize| {
             let mut values: Vec<f64> = draws
                 .iter()
                 .filter_map(|d| d[k])
@@ -102,7 +118,8 @@ impl BootstrapOptions {
                 high: quantile(&values, (1.0 + self.level) / 2.0),
                 resamples: values.len(),
             })
-        }))
+        };
+        Ok((0..n_values).map(interval).collect())
     }
 }
 

@@ -10,28 +10,33 @@
 //! - [`threshold`]: best F1, wanted recall, tolerated false rejects
 //! - [`confusion`]: everything that follows from counting classes
 //! - [`pixel`]: ROC AUC, AP and AUPRO of anomaly maps against masks
-//! - [`mod@wilcoxon`], [`mod@mcnemar`], [`bootstrap`]: how certain a difference or a
-//!   value is
+//! - [`mod@wilcoxon`], [`mod@mcnemar`], [`mod@holm`], [`ranks`], [`bootstrap`]: how
+//!   certain a difference or a value is
 //! - [`paired`]: two models on the same pieces
 //! - [`report`]: all of them for one set of predictions
 
 pub mod bootstrap;
 pub mod confusion;
+pub mod holm;
 pub mod mcnemar;
 pub mod paired;
 pub mod pixel;
 pub mod ranking;
+pub mod ranks;
 pub mod report;
 pub mod threshold;
 pub mod wilcoxon;
 
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod reference_comparison;
 
 pub use bootstrap::{BootstrapOptions, Interval};
 pub use confusion::Confusion;
+pub use holm::holm;
 pub use pixel::{PixelMetrics, PixelScores};
-pub use ranking::{average_precision, roc_auc, roc_auc_one_vs_rest};
+pub use ranking::{average_precision, average_precision_one_vs_rest, roc_auc, roc_auc_one_vs_rest};
 pub use report::Report;
 pub use threshold::{
     best_f1, recall_at_false_rejects, threshold_for_false_rejects, threshold_for_recall,

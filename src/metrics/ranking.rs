@@ -171,6 +171,28 @@ pub fn average_precision(scores: &[f64], is_defect: &[bool]) -> Result<f64> {
 /// [`Error::Data`] with fewer than two classes present, [`Error::Shape`],
 /// [`Error::NotFinite`] with the row.
 pub fn roc_auc_one_vs_rest(probabilities: &[Vec<f64>], class: &[usize]) -> Result<f64> {
+    one_vs_rest(probabilities, class, "ROC AUC", roc_auc)
+}
+
+/// Average precision of each class against the rest, averaged with the class
+/// shares as weights, as scikit-learn's
+/// `average_precision_score(average="weighted")` of the labels in one-hot form.
+///
+/// - `probabilities`: `[n_samples][n_classes]`
+/// - `class`: `[n_samples]`, class indices
+///
+/// # Errors
+/// As [`roc_auc_one_vs_rest`].
+pub fn average_precision_one_vs_rest(probabilities: &[Vec<f64>], class: &[usize]) -> Result<f64> {
+    one_vs_rest(probabilities, class, "AUC-PR", average_precision)
+}
+
+fn one_vs_rest(
+    probabilities: &[Vec<f64>],
+    class: &[usize],
+    what: &str,
+    of: fn(&[f64], &[bool]) -> Result<f64>,
+) -> Result<f64> {
     if probabilities.len() != class.len() {
         return Err(Error::shape("labels", class.len(), probabilities.len()));
     }
@@ -197,15 +219,17 @@ pub fn roc_auc_one_vs_rest(probabilities: &[Vec<f64>], class: &[usize]) -> Resul
             continue;
         }
         if n == class.len() {
-            return Err(Error::data(
-                "one-vs-rest ROC AUC needs two classes: all pieces are of one",
-            ));
+            return Err(Error::data(format!(
+                "one-vs-rest {what} needs two classes: all pieces are of one"
+            )));
         }
         let scores: Vec<f64> = probabilities.iter().map(|p| p[c]).collect();
-        sum += n as f64 * roc_auc(&scores, &is_c)?;
+        sum += n as f64 * of(&scores, &is_c)?;
     }
     if class.is_empty() {
-        return Err(Error::data("one-vs-rest ROC AUC needs samples: 0 found"));
+        return Err(Error::data(format!(
+            "one-vs-rest {what} needs samples: 0 found"
+        )));
     }
     Ok(sum / class.len() as f64)
 }

@@ -121,12 +121,48 @@ pub fn fit_deciders(
     })
 }
 
+/// How many times each good piece that was kept back counts for a threshold,
+/// where the anomaly model saw so many others.
+pub(crate) fn good_repeat(seen: usize, kept: usize) -> usize {
+    match kept {
+        0 => 1,
+        _ => (((seen + kept) as f64 / kept as f64).round() as usize).max(1),
+    }
+}
+
+/// Selection and classifier alone, as [`fit_deciders`] fits them.
+///
+/// # Errors
+/// As for selection and classifier; [`Error::Data`] if the rows have no features.
+pub fn fit_classifier(
+    on: FittingRows<'_>,
+    mode: InputMode,
+    dataset: &Dataset,
+    settings: &Settings,
+    seed: Seed,
+    observer: &dyn Observer,
+) -> Result<(Selection, Classifier)> {
+    let features = on
+        .rows
+        .features
+        .as_ref()
+        .ok_or_else(|| Error::data("there is no readable piece to fit the classifier on"))?;
+    let fitter = Fitter {
+        settings,
+        classes: &dataset.classes.clone().into(),
+        seed,
+        observer,
+    };
+    let labels = labels_of(on.samples, on.rows)?;
+    fitter.fit(&mode.of(features), &labels, seed)
+}
+
 /// Fits the rule with good and defective pieces in the data's own proportion.
 ///
 /// Where most good pieces went to the anomaly model, the few that are left
 /// would be outnumbered by the defects, and the best F1 would reject too many
 /// good pieces: each of them counts `repeat` times.
-pub(super) fn fit_rule(
+pub(crate) fn fit_rule(
     settings: &Settings,
     repeat: usize,
     scores: &[f64],
@@ -224,7 +260,7 @@ impl Fitter<'_> {
 }
 
 /// The rows' labels.
-pub(super) fn labels_of(samples: &[&Sample], rows: &Rows) -> Result<Vec<String>> {
+pub(crate) fn labels_of(samples: &[&Sample], rows: &Rows) -> Result<Vec<String>> {
     rows.places
         .iter()
         .map(|&p| {

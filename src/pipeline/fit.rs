@@ -1,6 +1,8 @@
 //! How a pipeline is fitted: the anomaly model on good pieces, everything after
 //! it on maps of pieces that the anomaly model has not seen.
 
+pub use super::anomaly::SiftedPiece;
+use super::anomaly::{AnomalyJob, Trained};
 use super::decide::{self, FittingRows};
 use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
@@ -12,19 +14,15 @@ use crate::data::image::Image;
 use crate::data::reader::{ImageReader, Limits};
 use crate::data::sample::{Sample, SampleId};
 use crate::draem::checkpoint::Checkpoint;
-use crate::draem::train::{self, History, Pieces, Recorder, Watch};
-use crate::draem::{AnomalySource, Draem, LEAST_TO_VALIDATE};
+use crate::draem::train::{History, Recorder};
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::progress::Observer;
 use crate::random::Seed;
 use crate::settings::{MapFitting, ModelKind, Settings};
 use candle_core::Device;
-use ndarray::Array3;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What a training run is asked to do.
 pub struct Plan<'a> {
@@ -67,19 +65,6 @@ pub struct Fitted {
     pub evaluation: Option<Evaluation>,
     /// Pieces left out because they could not be read.
     pub unreadable: Vec<Unreadable>,
-}
-
-/// A good training piece that was scored for signs of being mislabelled.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SiftedPiece {
-    /// The sample.
-    pub id: SampleId,
-    /// Steps done when it was scored.
-    pub step: usize,
-    /// Its image score by a model that did not train on it then.
-    pub score: f64,
-    /// Whether it was not trained on from then on.
-    pub left_out: bool,
 }
 
 /// Trains a pipeline.
@@ -174,10 +159,8 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     unreadable.extend(rows.unreadable.iter().cloned());
     let kept = fitting.good().len();
     let good_repeat = match settings.fitting.maps {
-        MapFitting::HeldOut if kept > 0 => {
-            (((seen.len() + kept) as f64 / kept as f64).round() as usize).max(1)
-        }
-        _ => 1,
+        MapFitting::HeldOut => decide::good_repeat(seen.len(), kept),
+        MapFitting::CrossFit | MapFitting::Seen => 1,
     };
     let on = FittingRows {
         samples: &samples,
@@ -294,7 +277,8 @@ fn maps_sentence(settings: &Settings) -> String {
 }
 
 /// A data set in a few words: counts, classes, channels; no path.
-pub(super) fn describe(dataset: &Dataset) -> String {
+#[must_use]
+pub fn describe(dataset: &Dataset) -> String {
     let counts: Vec<String> = dataset
         .counts()
         .into_iter()
@@ -317,39 +301,6 @@ struct Trainer<'a> {
 
 type Drawn<'a> = (Vec<&'a Sample>, Rows);
 
-/// A trained anomaly model.
-struct Trained {
-    draem: Draem,
-    history: History,
-    /// The pieces trained on, as `history` counts them.
-    ids: Vec<SampleId>,
-    validation_pieces: usize,
-    unreadable: Vec<Unreadable>,
-}
-
-impl Trained {
-    /// What was found of mislabelled pieces, in the order of the pieces.
-    fn sifted(&self) -> Vec<SiftedPiece> {
-        let mut found: Vec<(usize, SiftedPiece)> = Vec::new();
-        for sifting in &self.history.siftings {
-            for (&piece, &score) in sifting.pieces.iter().zip(&sifting.scores) {
-                let sifted = SiftedPiece {
-                    id: self.ids[piece].clone(),
-                    step: sifting.step,
-                    score,
-                    left_out: sifting.left_out.contains(&piece),
-                };
-                found.push((piece, sifted));
-            }
-        }
-        found.sort_by_key(|(piece, _)| *piece);
-        found.into_iter().map(|(_, sifted)| sifted).collect()
-    }
-}
-
-/// Images that could be read, with their ids.
-type ReadImages = (Vec<SampleId>, Vec<Array3<f32>>);
-
 impl Trainer<'_> {
     /// Trains on the good pieces of a set; `name` names checkpoint and seed.
     fn draem(
@@ -359,95 +310,21 @@ impl Trainer<'_> {
         recorder: Option<&dyn Recorder>,
         observer: &dyn Observer,
     ) -> Result<Trained> {
-        let options = &self.plan.settings.draem;
-        let good = pieces.good();
-        let seed = self.seed.derive(name, 0);
-        let (trained, kept_back) =
-            match options.validation_share > 0.0 && good.len() >= LEAST_TO_VALIDATE {
-                true => {
-                    let seed = seed.derive("validation", 0);
-                    // With a single group there is nothing to keep back.
-                    match good.split(options.validation_share, seed) {
-                        Ok((trained, kept_back)) => (trained, Some(kept_back)),
-                        Err(_) => (good, None),
-                    }
-                }
-                false => (good, None),
-            };
-        let samples: Vec<&Sample> = trained.samples().collect();
-        let validation: Vec<&Sample> = kept_back.iter().flat_map(TrainingSet::samples).collect();
-        let mut unreadable = Vec::new();
-        observer.begin(
-            "reading good pieces",
-            (samples.len() + validation.len()) as u64,
-        );
-        let (ids, images) = self.read(&samples, &mut unreadable, observer);
-        let (validation_ids, validation) = self.read(&validation, &mut unreadable, observer);
-        observer.end();
-        let images = Arc::new(images);
-        let mut source = AnomalySource::textures().with_pieces(images.clone());
-        if !self.plan.pictures.is_empty() {
-            source = source.with_pictures(&self.plan.pictures)?;
-        }
-        let checkpoint = Checkpoint {
+        let checkpoint = |trained: &[SampleId], validation: &[SampleId]| Checkpoint {
             path: self.checkpoint(name),
             resume: self.plan.resume,
-            fingerprint: self.fingerprint(&ids, &validation_ids),
+            fingerprint: self.fingerprint(trained, validation),
         };
-        let (draem, history) = train::fit(
-            Pieces {
-                train: &images,
-                validation: &validation,
-            },
-            &source,
-            options,
-            seed,
-            &self.plan.device,
-            Watch {
-                checkpoint: Some(&checkpoint),
-                recorder,
-                observer,
-            },
-        )?;
-        Ok(Trained {
-            draem,
-            history,
-            ids,
-            validation_pieces: validation.len(),
-            unreadable,
-        })
-    }
-
-    /// Reads pieces at the networks' size.
-    fn read(
-        &self,
-        samples: &[&Sample],
-        unreadable: &mut Vec<Unreadable>,
-        observer: &dyn Observer,
-    ) -> ReadImages {
-        let size = self.plan.settings.draem.size;
-        let read: Vec<Result<Array3<f32>>> = samples
-            .par_iter()
-            .map(|sample| {
-                let image = self.reader.read(sample)?.resize(size, size)?;
-                observer.advance(1);
-                Ok(image.pixels().clone())
-            })
-            .collect();
-        let (mut ids, mut images) = (Vec::new(), Vec::new());
-        for (sample, image) in samples.iter().zip(read) {
-            match image {
-                Ok(image) => {
-                    ids.push(sample.id.clone());
-                    images.push(image);
-                }
-                Err(error) => unreadable.push(Unreadable {
-                    id: sample.id.clone(),
-                    reason: crate::error::reason(&error, sample.path()),
-                }),
-            }
-        }
-        (ids, images)
+        let job = AnomalyJob {
+            reader: self.reader,
+            options: &self.plan.settings.draem,
+            pictures: &self.plan.pictures,
+            seed: self.seed.derive(name, 0),
+            device: &self.plan.device,
+            checkpoint: &checkpoint,
+            recorder,
+        };
+        job.train(pieces, observer)
     }
 
     fn checkpoint(&self, name: &str) -> PathBuf {
@@ -478,16 +355,7 @@ impl Trainer<'_> {
     /// The training pieces in parts for cross-fitting, groups whole.
     fn parts<'d>(&self, training: &TrainingSet<'d>) -> Result<Vec<TrainingSet<'d>>> {
         let count = self.plan.settings.fitting.cross_fit_parts;
-        let mut left = training.clone();
-        let mut parts = Vec::with_capacity(count);
-        for part in 0..count - 1 {
-            // The next of the parts that are left, all of about one size.
-            let seed = self.seed.derive("fit.cross", part as u64);
-            let (rest, taken) = left.split(1.0 / (count - part) as f64, seed)?;
-            parts.push(taken);
-            left = rest;
-        }
-        parts.push(left);
+        let parts = training.parts(count, self.seed)?;
         if parts.iter().any(|p| training.good().without(p).is_empty()) {
             return Err(
                 Error::data("all good pieces lie in one part of the cross-fitting")

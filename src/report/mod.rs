@@ -6,7 +6,7 @@
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
 //! [`html`]. [`run`] holds what a run was. [`plots`], [`curves`] and
 //! [`markdown`] serve training and evaluation; [`training`] shows a training
-//! while it runs.
+//! while it runs, [`comparison`] a comparison.
 //!
 //! A whole run, as `goma score` does it:
 //!
@@ -57,11 +57,13 @@
 //! # }
 //! ```
 
+pub mod comparison;
 pub mod curves;
 pub mod digits;
 pub mod features;
 #[cfg(feature = "parquet")]
 mod features_parquet;
+pub mod font;
 #[cfg(test)]
 mod golden;
 pub mod heatmap;

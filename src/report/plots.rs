@@ -6,6 +6,7 @@ use crate::draem::train::{History, LossRow};
 use crate::draem::validate::ValidationRow;
 use crate::error::{Error, Result};
 use crate::metrics::ranking::Sweep;
+use crate::report::font;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -26,7 +27,7 @@ const PALETTE: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(60, 60, 60),
 ];
-const FONT: &str = "sans-serif";
+const FONT: &str = font::FAMILY;
 /// A loss curve is drawn with at most this many points, each a mean.
 const LOSS_POINTS: usize = 300;
 const HISTOGRAM_BINS: usize = 30;
@@ -356,6 +357,7 @@ fn unit_square(
 
 /// Draws into a string.
 fn svg(what: &str, size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
+    font::ready();
     let mut out = String::new();
     {
         let area = SVGBackend::with_string(&mut out, size).into_drawing_area();

@@ -136,6 +136,32 @@ fn predictions_of_anybody_are_measured() {
 }
 
 #[test]
+fn measures_of_predictions_are_scikit_learn_s() {
+    let cases: serde_json::Value =
+        serde_json::from_str(include_str!("../reference/predictions.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("p.csv");
+    for case in cases.as_array().unwrap() {
+        fs::write(&table, case["table"].as_str().unwrap()).unwrap();
+        let ran = goma()
+            .args(["evaluate", "--json", "--threshold", "0.5", "--predictions"])
+            .arg(&table)
+            .assert()
+            .success();
+        let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+        for (key, expected) in case["expected"].as_object().unwrap() {
+            let found = &report[key];
+            let near = match (found.as_f64(), expected.as_f64()) {
+                (Some(f), Some(e)) => (f - e).abs() < 1e-9,
+                (None, None) => found.is_null() && expected.is_null(),
+                _ => false,
+            };
+            assert!(near, "{}, {key}: {found}, not {expected}", case["name"]);
+        }
+    }
+}
+
+#[test]
 fn features_of_a_bundle_have_a_row_for_each_piece() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("f.csv");

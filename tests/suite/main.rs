@@ -4,5 +4,6 @@
 mod baselines;
 mod broken;
 mod commands;
+mod comparing;
 mod scoring;
 mod tools;

@@ -146,3 +146,42 @@ fn samples_without_a_label_are_in_no_fold() {
     dataset.samples[1].annotation = None;
     assert_eq!(Fold::everything(&dataset).train(), [0, 2]);
 }
+
+#[test]
+fn a_share_of_the_defects_keeps_all_good_ones_and_lies_within_a_larger_share() {
+    let samples: Vec<_> = (0..90).map(|i| (i % 3, Some(i / 9))).collect();
+    let dataset = dataset(&samples);
+    let train = Fold::everything(&dataset).training(&dataset);
+    let with = |share| train.with_share_of_defects(share, Seed::new(4)).unwrap();
+    let (quarter, half) = (with(0.25), with(0.5));
+    for (share, set) in [(0.25, &quarter), (0.5, &half), (1.0, &with(1.0))] {
+        let counts = |label: &str| set.labels().iter().filter(|l| **l == label).count();
+        let expected = (share * 30.0f64).ceil() as usize;
+        assert_eq!(counts(GOOD), 30);
+        assert_eq!((counts("chip"), counts("stain")), (expected, expected));
+    }
+    assert!(quarter.indices().iter().all(|i| half.indices().contains(i)));
+    let other = train.with_share_of_defects(0.25, Seed::new(5)).unwrap();
+    assert_ne!(other.indices(), quarter.indices());
+    // Of a rare class at least one sample stays.
+    assert_eq!(with(0.001).defective().len(), 2);
+    assert!(train.with_share_of_defects(0.0, Seed::new(4)).is_err());
+}
+
+#[test]
+fn parts_hold_every_sample_once_and_no_group_twice() {
+    let samples: Vec<_> = (0..60).map(|i| (i % 3, Some(i / 4))).collect();
+    let dataset = dataset(&samples);
+    let train = Fold::everything(&dataset).training(&dataset);
+    let parts = train.parts(3, Seed::new(1)).unwrap();
+    let mut all: Vec<usize> = parts.iter().flat_map(|p| p.indices().to_vec()).collect();
+    all.sort_unstable();
+    assert_eq!(all, train.indices());
+    let mut groups: Vec<&str> = Vec::new();
+    for part in &parts {
+        assert!((16..=24).contains(&part.len()), "{}", part.len());
+        groups.extend(groups_of(&dataset, part.indices()));
+    }
+    assert_eq!(groups.len(), 15);
+    assert!(train.parts(1, Seed::new(1)).is_err());
+}

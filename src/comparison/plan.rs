@@ -1,0 +1,381 @@
+//! What a comparison has to do: stages, how much of them the cache holds, and
+//! an estimate from work that was timed on this machine.
+
+use super::arm::{Arm, Decider, Task};
+use super::cache::Product;
+use super::division::Division;
+use super::fits::Predictions;
+use super::stages::{CHUNK, Stages};
+use super::stored::{Features, Maps, Weights};
+use super::{Job, arm_key};
+use crate::data::annotation::GOOD;
+use crate::data::anomaly_map::AnomalyMap;
+use crate::data::feature_table::FeatureTable;
+use crate::data::image::Image;
+use crate::data::sample::SampleId;
+use crate::draem::train::{self, Pieces, Watch};
+use crate::draem::{AnomalySource, Draem, DraemOptions};
+use crate::error::{Error, Result};
+use crate::extract::InputMode;
+use crate::progress::{Observer, Silent};
+use crate::random::Seed;
+use ndarray::Array2;
+use rand::Rng;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Milliseconds of one unit of each stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Costs {
+    /// An anomaly model, all its steps.
+    pub model: f64,
+    /// A piece's map.
+    pub draw: f64,
+    /// A piece's features of the map.
+    pub map_features: f64,
+    /// A piece's features of the image.
+    pub image_features: f64,
+    /// An arm in a fold, by [`fit_kind`].
+    pub fits: BTreeMap<String, f64>,
+}
+
+impl Costs {
+    /// Rough shares for a progress bar where nothing was timed.
+    #[must_use]
+    pub fn rough(job: &Job<'_>) -> Self {
+        let draem = &job.settings.draem;
+        let pixels = (draem.size * draem.size) as f64;
+        let width = draem.reconstructive_width as f64;
+        let draw = 2e-6 * pixels * width * width / 16.0;
+        Self {
+            model: draw * 4.0 * (draem.steps * draem.batch) as f64,
+            draw,
+            map_features: 10.0,
+            image_features: 12.0,
+            fits: job.arms.iter().map(|arm| (fit_kind(arm), 500.0)).collect(),
+        }
+    }
+
+    /// What an arm costs in a fold.
+    #[must_use]
+    pub fn fit(&self, arm: &Arm) -> f64 {
+        self.fits.get(&fit_kind(arm)).copied().unwrap_or(500.0)
+    }
+}
+
+/// Arms of one kind take about the same time.
+fn fit_kind(arm: &Arm) -> String {
+    let name = arm.name();
+    format!("{} {}", name.task, name.classifier)
+}
+
+/// One kind of stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedStage {
+    /// What is made.
+    pub what: String,
+    /// How many of them.
+    pub count: usize,
+    /// How many the cache holds or nobody asks for.
+    pub ready: usize,
+    /// Estimated milliseconds for one.
+    pub each_ms: f64,
+    /// Bytes of one in the cache, about.
+    pub each_bytes: u64,
+}
+
+impl PlannedStage {
+    /// How many are to be made.
+    #[must_use]
+    pub fn to_do(&self) -> usize {
+        self.count - self.ready
+    }
+
+    /// Estimated seconds for those.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.to_do() as f64 * self.each_ms / 1000.0
+    }
+}
+
+/// Everything that a comparison has to do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// Folds.
+    pub folds: usize,
+    /// Arms.
+    pub arms: usize,
+    /// The kinds of stages, in their order.
+    pub stages: Vec<PlannedStage>,
+    /// Whether the times were measured on this machine just now.
+    pub timed: bool,
+}
+
+impl Plan {
+    /// Estimated seconds of all that is to be done.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.stages.iter().map(PlannedStage::seconds).sum()
+    }
+
+    /// Bytes that the whole takes in the cache, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.stages
+            .iter()
+            .map(|s| s.count as u64 * s.each_bytes)
+            .sum()
+    }
+
+    /// Looks what the cache holds.
+    pub(super) fn new(
+        job: &Job<'_>,
+        stages: &Stages<'_>,
+        divisions: &[Division<'_>],
+        costs: &Costs,
+        timed: bool,
+    ) -> Result<Self> {
+        let cache = stages.cache;
+        let (mut images, mut images_ready) = (0, 0);
+        for chunk in job.dataset.labelled().chunks(CHUNK) {
+            images += chunk.len();
+            if cache.has(Features::KIND, &stages.image_key(chunk)) {
+                images_ready += chunk.len();
+            }
+        }
+        let (mut models, mut models_ready) = (0, 0);
+        let (mut pieces, mut maps_ready, mut features_ready) = (0, 0, 0);
+        for division in divisions {
+            for source in &division.sources {
+                let model = stages.model_key(division, source);
+                let mut asked_for = false;
+                for chunk in source
+                    .fitting
+                    .chunks(CHUNK)
+                    .chain(source.test.chunks(CHUNK))
+                {
+                    let (maps, features) = stages.chunk_keys(&model, chunk);
+                    pieces += chunk.len();
+                    let has_features = cache.has(Features::KIND, &features);
+                    let has_maps = cache.has(Maps::KIND, &maps);
+                    if has_features {
+                        features_ready += chunk.len();
+                    }
+                    if has_features || has_maps {
+                        maps_ready += chunk.len();
+                    } else {
+                        asked_for = true;
+                    }
+                }
+                models += 1;
+                if !asked_for || cache.has(Weights::KIND, &model) {
+                    models_ready += 1;
+                }
+            }
+        }
+        let size = job.settings.draem.size as u64;
+        let columns = (2 * job.backbone_features()? + 20) as u64;
+        let weights = weights_bytes(&job.settings.draem);
+        let stage = |what: &str, count, ready, each_ms, each_bytes| PlannedStage {
+            what: what.to_string(),
+            count,
+            ready,
+            each_ms,
+            each_bytes,
+        };
+        let mut planned = vec![
+            stage(
+                "image features, pieces",
+                images,
+                images_ready,
+                costs.image_features,
+                columns * 4,
+            ),
+            stage("anomaly models", models, models_ready, costs.model, weights),
+            stage(
+                "anomaly maps, pieces",
+                pieces,
+                maps_ready,
+                costs.draw,
+                size * size * 4,
+            ),
+            stage(
+                "map features, pieces",
+                pieces,
+                features_ready,
+                costs.map_features,
+                columns * 4,
+            ),
+        ];
+        let mut fits: BTreeMap<String, PlannedStage> = BTreeMap::new();
+        for division in divisions {
+            let tables = stages.tables_key(division);
+            for arm in &job.arms {
+                let key = arm_key(job, arm, division, &tables)?;
+                let kind = fit_kind(arm);
+                let entry = fits.entry(kind.clone()).or_insert_with(|| {
+                    let bytes = 100 * division.test.len() as u64;
+                    stage(
+                        &format!("fits, {}", kind.replace(" -", ", anomaly score")),
+                        0,
+                        0,
+                        costs.fit(arm),
+                        bytes,
+                    )
+                });
+                entry.count += 1;
+                entry.ready += usize::from(cache.has(<Option<Predictions>>::KIND, &key));
+            }
+        }
+        planned.extend(fits.into_values());
+        Ok(Self {
+            folds: divisions.len(),
+            arms: job.arms.len(),
+            stages: planned,
+            timed,
+        })
+    }
+}
+
+/// Bytes of a model's weights: 1,430 and 470 times the squared widths, found by
+/// counting (float32).
+fn weights_bytes(options: &DraemOptions) -> u64 {
+    let (r, d) = (options.reconstructive_width, options.discriminative_width);
+    (1430 * r * r + 1900 * d * d) as u64
+}
+
+/// Times a few steps of each stage that has something to do.
+///
+/// # Errors
+/// [`Error::Data`] if no good piece can be read; what the steps say.
+pub(super) fn time(
+    job: &Job<'_>,
+    stages: &Stages<'_>,
+    divisions: &[Division<'_>],
+    observer: &dyn Observer,
+) -> Result<Costs> {
+    observer.begin("timing a few steps", 0);
+    let timed = time_stages(job, stages, divisions, observer);
+    observer.end();
+    timed
+}
+
+fn time_stages(
+    job: &Job<'_>,
+    stages: &Stages<'_>,
+    divisions: &[Division<'_>],
+    observer: &dyn Observer,
+) -> Result<Costs> {
+    let good = divisions.first().map(|d| d.sources[0].learns.samples());
+    let images: Vec<Image> = good
+        .into_iter()
+        .flatten()
+        .filter_map(|sample| stages.reader.read(sample).ok())
+        .take(4)
+        .collect();
+    if images.is_empty() {
+        return Err(Error::data("no good piece can be read"));
+    }
+    let mut costs = Costs::rough(job);
+    let (draem, step) = time_training(job, &images)?;
+    costs.model = step * job.settings.draem.steps as f64;
+    let n = images.len() as f64;
+    let maps: Vec<AnomalyMap> = draem.draw(&images)?.into_iter().map(|d| d.map).collect();
+    costs.draw = milliseconds(|| draem.draw(&images).map(|_| ()))? / n;
+    stages.map_rows(&maps)?; // memory is taken the first time
+    costs.map_features = milliseconds(|| stages.map_rows(&maps))? / n;
+    stages.image_rows(&images)?;
+    costs.image_features = milliseconds(|| stages.image_rows(&images))? / n;
+    let division = &divisions[0];
+    for arm in &job.arms {
+        // The largest fraction takes longest; the rest are guessed in its image.
+        let kind = fit_kind(arm);
+        let largest = job.arms.iter().map(|a| a.defects).max() == Some(arm.defects);
+        let widest = match arm.decider {
+            Decider::AnomalyScore => true,
+            Decider::Features { input, .. } => input == InputMode::ImageAndMap,
+        };
+        if !largest || !(widest || job.arms.iter().all(|a| !is_widest(a))) {
+            continue;
+        }
+        if observer.stop_requested() {
+            return Err(Error::Stopped);
+        }
+        let ms = time_fit(job, arm, division)?;
+        costs.fits.insert(kind, ms);
+    }
+    Ok(costs)
+}
+
+fn is_widest(arm: &Arm) -> bool {
+    matches!(arm.decider, Decider::Features { input, .. } if input == InputMode::ImageAndMap)
+}
+
+/// A model after three steps, and milliseconds for one.
+fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
+    let options = &job.settings.draem;
+    let size = options.size;
+    let resized: Vec<_> = images
+        .iter()
+        .map(|image| Ok(image.resize(size, size)?.pixels().clone()))
+        .collect::<Result<_>>()?;
+    // A step of a large model takes minutes: its time grows with the batch.
+    let batch = options.batch.min(2);
+    let run = |steps| {
+        let options = DraemOptions {
+            steps,
+            batch,
+            ..options.clone()
+        };
+        let source = AnomalySource::textures();
+        let seed = Seed::new(0);
+        let pieces = Pieces {
+            train: &resized,
+            validation: &[],
+        };
+        let watch = Watch {
+            checkpoint: None,
+            recorder: None,
+            observer: &Silent,
+        };
+        train::fit(pieces, &source, &options, seed, job.device, watch)
+    };
+    let start = Instant::now();
+    run(1)?;
+    let one = start.elapsed();
+    let start = Instant::now();
+    let (draem, _) = run(3)?;
+    let three = start.elapsed();
+    let step = three.saturating_sub(one).as_secs_f64() * 1000.0 / 2.0;
+    Ok((draem, step * options.batch as f64 / batch as f64))
+}
+
+/// Milliseconds of one arm's fit in one fold, on made-up rows.
+fn time_fit(job: &Job<'_>, arm: &Arm, division: &Division<'_>) -> Result<f64> {
+    let columns = job.columns()?;
+    let ids: Vec<SampleId> = division.fitting.samples().map(|s| s.id.clone()).collect();
+    let mut rng = Seed::new(1).rng();
+    let defects = division.fitting.labels();
+    let values = Array2::from_shape_fn((ids.len(), columns.len()), |(row, _)| {
+        let shift = if defects[row] == GOOD { 0.0 } else { 0.3 };
+        rng.random::<f64>() + shift
+    });
+    let scores = values.column(0).to_vec();
+    let table = super::stages::Table {
+        features: FeatureTable::new(ids, columns, values)?,
+        scores,
+    };
+    milliseconds(|| super::fitted(job, arm, division, &table, &Silent).map(|_| ()))
+}
+
+fn milliseconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// Whether an arm's task can be asked of these classes.
+pub(super) fn askable(task: Task, classes: usize) -> bool {
+    task == Task::Binary || classes > 2
+}

@@ -1,0 +1,244 @@
+//! `goma compare`: the whole way, killed and resumed, from a warm and from a
+//! damaged cache.
+
+use crate::tools::{goma, stderr, stdout, workshop};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Settings that compare in seconds.
+const SMALL: [&str; 24] = [
+    "--set",
+    "draem.size=32",
+    "--set",
+    "draem.steps=6",
+    "--set",
+    "draem.batch=2",
+    "--set",
+    "draem.reconstructive_width=2",
+    "--set",
+    "draem.discriminative_width=2",
+    "--set",
+    "features.size=32",
+    "--folds",
+    "3",
+    "--classifiers",
+    "logistic",
+    "--fractions",
+    "50,100",
+    "--bootstrap",
+    "50",
+    "--seed",
+    "4",
+    "--classes",
+    "three",
+];
+
+fn compare(out: &Path) -> assert_cmd::Command {
+    let mut command = goma();
+    command
+        .arg("compare")
+        .arg(workshop().join("erasers"))
+        .args(SMALL)
+        .arg("--out")
+        .arg(out);
+    command
+}
+
+/// Every result file's bytes; the cache is none.
+fn results(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for folder in ["", "predictions", "plots"] {
+        for entry in fs::read_dir(out.join(folder)).unwrap().flatten() {
+            if entry.path().is_file() {
+                let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                found.insert(name, fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn data_files(cache: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for kind in fs::read_dir(cache).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(kind.path()).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|e| e == "data") {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_comparison_is_planned_killed_resumed_and_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let ran = compare(&whole).arg("--dry-run").assert().success();
+    assert!(stdout(&ran).contains("anomaly models"), "{}", stdout(&ran));
+    assert!(!whole.exists(), "a dry run writes nothing");
+    compare(&whole).assert().success();
+    let expected = results(&whole);
+    assert!(expected.contains_key("/compare.json"));
+    assert!(expected.contains_key("/compare.html"));
+
+    // Killed in the middle, again and again, then resumed to the end.
+    let killed = folder.path().join("killed");
+    for wanted in [3, 9] {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("goma"));
+        command
+            .args(["-q", "compare"])
+            .arg(workshop().join("erasers"))
+            .args(SMALL)
+            .arg("--out")
+            .arg(&killed)
+            .arg("--resume")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let begun = Instant::now();
+        while data_files(&killed.join("cache")).len() < wanted
+            && begun.elapsed() < Duration::from_secs(120)
+            && child.try_wait().unwrap().is_none()
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(
+        !killed.join("compare.json").exists(),
+        "it was killed before the end"
+    );
+    compare(&killed).assert().code(1); // neither --force nor --resume
+    compare(&killed)
+        .args(["--resume", "--jobs", "2", "--threads", "2"])
+        .assert()
+        .success();
+    assert_eq!(results(&killed), expected);
+
+    // Nothing is left to do; a damaged entry is made anew.
+    let plan = |out: &Path| {
+        let ran = compare(out)
+            .args(["--dry-run", "--json"])
+            .assert()
+            .success();
+        let plan: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+        let of = |key: &str| -> u64 {
+            let stages = plan["stages"].as_array().unwrap();
+            stages.iter().map(|s| s[key].as_u64().unwrap()).sum()
+        };
+        (of("count"), of("ready"))
+    };
+    let (count, ready) = plan(&killed);
+    assert_eq!(count, ready);
+    let files = data_files(&killed.join("cache"));
+    for (i, file) in files.iter().enumerate() {
+        let mut bytes = fs::read(file).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1 << (i % 8);
+        fs::write(file, bytes).unwrap();
+    }
+    let mut command = assert_cmd::Command::cargo_bin("goma").unwrap();
+    let ran = command
+        .arg("compare")
+        .arg(workshop().join("erasers"))
+        .args(SMALL)
+        .arg("--out")
+        .arg(&killed)
+        .arg("--resume")
+        .assert()
+        .success();
+    assert!(stderr(&ran).contains("damaged"), "{}", stderr(&ran));
+    assert_eq!(results(&killed), expected);
+}
+
+#[test]
+fn another_classifier_trains_no_model_and_predictions_are_measured_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, cache) = (folder.path().join("out"), folder.path().join("shared"));
+    compare(&out).arg("--cache").arg(&cache).assert().success();
+    let models = || {
+        let made = |file: &std::path::PathBuf| {
+            (!file.to_string_lossy().contains("predictions")).then(|| {
+                (
+                    file.clone(),
+                    fs::metadata(file).unwrap().modified().unwrap(),
+                )
+            })
+        };
+        data_files(&cache)
+            .iter()
+            .filter_map(made)
+            .collect::<Vec<_>>()
+    };
+    let before = models();
+    assert!(!before.is_empty());
+    compare(&out)
+        .arg("--cache")
+        .arg(&cache)
+        .args(["--classifiers", "svm", "--resume"])
+        .assert()
+        .success();
+    assert_eq!(models(), before);
+    let table = out.join("predictions/multi-class_image+map_svm_weights_100.csv");
+    let ran = goma()
+        .args(["evaluate", "--json", "--predictions"])
+        .arg(&table)
+        .assert()
+        .success();
+    let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+    let compared: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("compare.json")).unwrap()).unwrap();
+    let arm = compared["arms"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|a| {
+            (
+                a["task"].as_str(),
+                a["input"].as_str(),
+                a["defects"].as_u64(),
+            ) == (Some("multi-class"), Some("image+map"), Some(100))
+        })
+        .unwrap();
+    let pooled = |measure: &str| arm["measures"][measure]["pooled"].as_f64().unwrap();
+    for (measure, key) in [
+        ("defect_roc_auc", "roc_auc"),
+        ("roc_auc", "roc_auc_one_vs_rest"),
+        ("macro_f1", "macro_f1"),
+        ("kappa", "kappa"),
+        ("accuracy", "accuracy"),
+        ("correct_defect_class_recall", "correct_defect_class_recall"),
+    ] {
+        let other = report[key].as_f64().unwrap();
+        assert!((pooled(measure) - other).abs() < 1e-9, "{measure}: {other}");
+    }
+}
+
+#[test]
+fn wrong_use_is_said_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (flags, said) in [
+        (vec!["--fractions", "0"], "fractions"),
+        (vec!["--folds", "1"], "folds"),
+        (vec!["--set", "draem.stepps=3"], "stepps"),
+        (vec!["--jobs", "0"], "jobs"),
+    ] {
+        let mut command = goma();
+        let ran = command
+            .arg("compare")
+            .arg(workshop().join("erasers"))
+            .arg("--out")
+            .arg(&out)
+            .args(&flags)
+            .assert()
+            .code(2);
+        assert!(stderr(&ran).contains(said), "{}", stderr(&ran));
+        assert!(!out.exists());
+    }
+}
