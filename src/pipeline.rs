@@ -16,14 +16,17 @@ use crate::data::feature_table::FeatureTable;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::prediction::{Decision, Prediction};
+use crate::data::region::{RegionRule, Regions, Seen};
 use crate::data::sample::SampleId;
 use crate::decision::Rule;
 use crate::draem::Draem;
+use crate::draem::model::Drawing;
 use crate::error::Result;
 use crate::extract::Extractor;
 use crate::nn::weights::WeightFile;
 use crate::selection::Selection;
 use crate::settings::Settings;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -106,6 +109,8 @@ pub struct Pipeline {
     pub rule: Rule,
     /// What the heatmaps' colours mean, on every piece alike.
     pub scale: ColourScale,
+    /// Which parts of a map stand out, on every piece alike.
+    pub regions: RegionRule,
     /// Where it comes from.
     pub training: Training,
     /// What it was trained with.
@@ -119,6 +124,8 @@ pub struct Inspection {
     pub map: AnomalyMap,
     /// The map's image score.
     pub anomaly_score: f64,
+    /// The parts of the map that stand out.
+    pub regions: Regions,
     /// Probability of each class, where there is a classifier.
     pub prediction: Option<Prediction>,
     /// What is done with the piece.
@@ -131,20 +138,46 @@ impl Pipeline {
     /// # Errors
     /// [`crate::Error::Shape`] if an image has other channels.
     pub fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>> {
-        let maps: Vec<AnomalyMap> = self
-            .draem
-            .draw(images)?
-            .into_iter()
-            .map(|d| d.map)
-            .collect();
+        let drawings = self.draem.draw(images)?;
+        let regions = self.regions_of(&drawings, images)?;
+        let maps: Vec<AnomalyMap> = drawings.into_iter().map(|d| d.map).collect();
         let features = match &self.hybrid {
             None => None,
-            Some(hybrid) => Some(hybrid.extractor.table(ids.to_vec(), images, &maps)?),
+            Some(hybrid) => {
+                let inspected = self.draem.inspected(images)?;
+                Some(hybrid.extractor.table(ids.to_vec(), &inspected, &maps)?)
+            }
         };
-        self.decide(maps, features)
+        let mut inspections = self.decide(maps, features)?;
+        for (inspection, regions) in inspections.iter_mut().zip(regions) {
+            inspection.regions = regions;
+        }
+        Ok(inspections)
     }
 
-    /// The end of [`Pipeline::inspect`]: from maps and features to decisions.
+    /// The regions of what was drawn of `images`, in pixels of those.
+    ///
+    /// # Errors
+    /// As for [`RegionRule::find`].
+    pub fn regions_of(&self, drawings: &[Drawing], images: &[Image]) -> Result<Vec<Regions>> {
+        let channels = self.format.names();
+        drawings
+            .par_iter()
+            .zip(images)
+            .map(|(drawing, image)| {
+                let seen = Seen {
+                    map: &drawing.map,
+                    image: &drawing.seen,
+                    restored: &drawing.restored,
+                };
+                self.regions
+                    .find(seen, &channels, image.height(), image.width())
+            })
+            .collect()
+    }
+
+    /// The end of [`Pipeline::inspect`]: from maps and features to decisions;
+    /// regions are left to [`Pipeline::regions_of`].
     ///
     /// # Errors
     /// As for [`Selection::apply`] and [`Classifier::predict`].
@@ -173,6 +206,7 @@ impl Pipeline {
                     decision: self.rule.decide(score),
                     map,
                     anomaly_score,
+                    regions: Regions::default(),
                     prediction,
                 }
             })

@@ -7,6 +7,8 @@
 use crate::classifier::Classifier;
 use crate::data::colour::ColourScale;
 use crate::data::format::PixelFormat;
+use crate::data::region::RegionRule;
+use crate::data::roi::RegionOfInterest;
 use crate::decision::Rule;
 use crate::draem::Draem;
 use crate::draem::model::DraemShape;
@@ -31,6 +33,7 @@ const MAX_FILE: u64 = 4 << 30;
 const DRAEM: &str = "draem.safetensors";
 const BACKBONE: &str = "backbone.safetensors";
 const CLASSIFIER: &str = "classifier.safetensors";
+const ROI: &str = "roi.png";
 
 /// Length and hash of one file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +63,9 @@ struct Manifest {
     hybrid: Option<HybridFacts>,
     rule: Rule,
     colour_scale: ColourScale,
+    /// Bundles before regions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    regions: Option<RegionRule>,
     training: Training,
     settings: Settings,
     files: BTreeMap<String, FileFacts>,
@@ -85,6 +91,9 @@ pub fn save(pipeline: &Pipeline, folder: &Path) -> Result<()> {
     if let Some(hybrid) = &pipeline.hybrid {
         parts.push((BACKBONE, hybrid.backbone.bytes.to_vec()));
         parts.push((CLASSIFIER, hybrid.classifier.to_bytes()?));
+    }
+    if let Some(roi) = pipeline.draem.roi() {
+        parts.push((ROI, roi.to_png()?));
     }
     let mut facts = BTreeMap::new();
     for (name, bytes) in parts {
@@ -112,6 +121,7 @@ pub fn save(pipeline: &Pipeline, folder: &Path) -> Result<()> {
         }),
         rule: pipeline.rule.clone(),
         colour_scale: pipeline.scale,
+        regions: Some(pipeline.regions.clone()),
         training: pipeline.training.clone(),
         settings: pipeline.settings.clone(),
         files: facts,
@@ -202,7 +212,19 @@ fn read(fetch: impl Fn(&str) -> Result<Vec<u8>>, origin: &Path, device: &Device)
         Ok(bytes)
     };
     let weights = candle_core::safetensors::load_buffer(&part(DRAEM)?, device)?;
-    let draem = Draem::new(manifest.draem, weights, device)?;
+    let mut draem = Draem::new(manifest.draem, weights, device)?;
+    draem.set_tiling(manifest.settings.draem.tiles);
+    if manifest.files.contains_key(ROI) {
+        let roi = RegionOfInterest::from_png(&part(ROI)?, &origin.join(ROI))?;
+        draem.set_roi(Some(roi));
+    }
+    let regions = match manifest.regions {
+        Some(regions) => regions,
+        None => manifest.colour_scale.regions(),
+    };
+    if !regions.usual().is_empty() && regions.usual().len() != manifest.draem.channels {
+        return Err(malformed("usual differences and channels disagree".into()));
+    }
     if manifest.draem.channels != manifest.pixels.channels.len() {
         return Err(malformed("channels of model and images differ".into()));
     }
@@ -242,6 +264,7 @@ fn read(fetch: impl Fn(&str) -> Result<Vec<u8>>, origin: &Path, device: &Device)
             hybrid,
             rule: manifest.rule,
             scale: manifest.colour_scale,
+            regions,
             training: manifest.training,
             settings: manifest.settings,
         },

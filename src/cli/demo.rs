@@ -166,6 +166,7 @@ fn train(
         limits: Limits::default(),
         backbone: Some(bundled::backbone()?),
         pictures: Vec::new(),
+        roi: None,
         workspace: &folder,
         resume: false,
     };

@@ -12,6 +12,7 @@
 
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
+use crate::data::region::{RegionRule, UsualDifferences};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
@@ -128,6 +129,15 @@ impl ColourScale {
         self.white
     }
 
+    /// The region rule of a bundle that has none of its own: from the third of
+    /// the ramp on, where [`Calibration`] puts the good peak.
+    #[must_use]
+    pub fn regions(&self) -> RegionRule {
+        let third = self.low + (self.high - self.low) / PEAK_POSITION as f32;
+        RegionRule::new(third, Vec::new(), "a third of the colour scale")
+            .expect("above low, below high")
+    }
+
     /// Where an anomaly value lies on the ramp: 0 at or below `low`, 1 at or
     /// above `high`.
     #[must_use]
@@ -188,12 +198,15 @@ fn ramp_colour(t: f64) -> [u8; 3] {
 ///   good pieces lies, and `high = low + 3 (peak - low)`: what good pieces
 ///   show at worst stays in the first third of the ramp. `high` is at most 1
 ///   and at least `low + 0.05`.
+/// - the [`RegionRule`] has the good peak as its threshold (at least `low` and a
+///   third of the least span), and what differences are usual;
 /// - `white` is 1, or the 99.9% quantile of the pixels where that is below 0.5.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     values: Histogram,
     peaks: Histogram,
     pixels: Histogram,
+    differences: UsualDifferences,
 }
 
 impl Default for Calibration {
@@ -210,6 +223,7 @@ impl Calibration {
             values: Histogram::new(),
             peaks: Histogram::new(),
             pixels: Histogram::new(),
+            differences: UsualDifferences::default(),
         }
     }
 
@@ -230,11 +244,19 @@ impl Calibration {
         }
     }
 
-    /// The scale.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if no map was added.
-    pub fn finish(&self) -> Result<ColourScale> {
+    /// Takes what the model saw in one good piece and what it restored of it; of
+    /// pixels `inside` alone, where that is given.
+    pub fn add_differences(
+        &mut self,
+        seen: &Image,
+        restored: &Image,
+        inside: Option<&ndarray::Array2<bool>>,
+    ) {
+        self.differences.add(seen, restored, inside);
+    }
+
+    /// `low` and the good peak.
+    fn levels(&self) -> Result<(f64, f64)> {
         let (Some(quiet), Some(peak)) = (
             self.values.quantile(QUIET_SHARE),
             self.peaks.quantile(PEAK_SHARE),
@@ -243,7 +265,30 @@ impl Calibration {
                 "no anomaly map of a good piece to calibrate the colour scale on",
             ));
         };
-        let low = quiet.min(1.0 - LEAST_SPAN);
+        Ok((quiet.min(1.0 - LEAST_SPAN), peak))
+    }
+
+    /// What counts as a region of a map.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if no map was added.
+    pub fn regions(&self) -> Result<RegionRule> {
+        let (low, peak) = self.levels()?;
+        let threshold = peak.clamp(low + LEAST_SPAN / PEAK_POSITION, 1.0) as f32;
+        let basis = format!(
+            "the maps of {:.0}% of {} good pieces stay below it everywhere",
+            100.0 * PEAK_SHARE,
+            self.peaks.total
+        );
+        RegionRule::new(threshold, self.differences.means(), basis)
+    }
+
+    /// The scale.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if no map was added.
+    pub fn finish(&self) -> Result<ColourScale> {
+        let (low, peak) = self.levels()?;
         let high = (low + PEAK_POSITION * (peak - low)).clamp(low + LEAST_SPAN, 1.0);
         let white = match self.pixels.quantile(0.999) {
             Some(v) if v < 0.5 => v.max(1.0 / 255.0),
@@ -320,6 +365,25 @@ mod tests {
     #[test]
     fn no_map_is_an_error() {
         assert!(ColourScale::calibrate([]).is_err());
+        assert!(Calibration::new().regions().is_err());
+    }
+
+    #[test]
+    fn regions_begin_where_good_pieces_end() {
+        let mut calibration = Calibration::new();
+        // 19 of 20 good pieces stay at 0.2.
+        for peak in [0.2; 19].into_iter().chain([0.9]) {
+            calibration.add_map(&flat(0.02, peak));
+        }
+        let rule = calibration.regions().unwrap();
+        assert!((rule.threshold() - 0.2).abs() < 1e-4, "{rule:?}");
+        assert!(rule.basis().contains("95% of 20"), "{}", rule.basis());
+        let of_scale = calibration.finish().unwrap().regions();
+        assert!((of_scale.threshold() - 0.2).abs() < 1e-3);
+        // Good pieces without any anomaly leave room for noise.
+        let mut calm = Calibration::new();
+        calm.add_map(&flat(0.0, 0.0));
+        assert!(calm.regions().unwrap().threshold() > 0.016);
     }
 
     #[test]

@@ -15,11 +15,13 @@ pub mod network;
 pub mod perlin;
 pub mod simulate;
 pub mod source;
+pub mod tiles;
 pub mod train;
 
 pub use model::Draem;
 pub use simulate::SimulationOptions;
 pub use source::AnomalySource;
+pub use tiles::Tiling;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,9 @@ pub struct DraemOptions {
     pub warmup: usize,
     /// Largest norm of the gradient; larger ones are scaled down. 0: no limit.
     pub clip: f64,
+    /// What is done with pieces larger than the model: `off` reduces them to its
+    /// size, `overlap` cuts them into tiles at full resolution.
+    pub tiles: Tiling,
     /// How defects are simulated.
     pub simulation: SimulationOptions,
 }
@@ -60,6 +65,7 @@ impl Default for DraemOptions {
             learning_rate: 1e-3,
             warmup: 100,
             clip: 1.0,
+            tiles: Tiling::Off,
             simulation: SimulationOptions {
                 rotate_share: 0.0,
                 displaced_share: 0.25,
@@ -96,6 +102,7 @@ impl DraemOptions {
             learning_rate: 1e-4,
             warmup: 0,
             clip: 0.0,
+            tiles: Tiling::Off,
             simulation: SimulationOptions::default(),
         }
     }

@@ -18,12 +18,13 @@ use crate::nn::parameters::Parameters;
 use crate::progress::Observer;
 use crate::random::Seed;
 use candle_core::{Device, Tensor};
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The losses of one step.
@@ -57,7 +58,13 @@ pub struct Checkpoint {
 /// How often the checkpoint is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
+/// The part of each image that losses are taken in, `[size, size]`, in the order
+/// of the images; none at all if they are taken everywhere.
+pub type LossRegions = [Arc<Array2<bool>>];
+
 /// Trains on good images `[channels, size, size]`, all of one shape.
+///
+/// Where `regions` are given, losses are taken inside them alone.
 ///
 /// The same images, options and seed give the same weights, also across a stop
 /// and a resume, on the CPU.
@@ -67,6 +74,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// [`Error::Data`] without images; [`Error::NotFinite`] if training diverges.
 pub fn fit(
     images: &[Array3<f32>],
+    regions: &LossRegions,
     source: &AnomalySource,
     options: &DraemOptions,
     seed: Seed,
@@ -81,6 +89,9 @@ pub fn fit(
     let expected = (first.dim().0, options.size, options.size);
     if let Some(other) = images.iter().find(|i| i.dim() != expected) {
         return Err(Error::shape("training image", other.dim(), expected));
+    }
+    if !regions.is_empty() && regions.len() != images.len() {
+        return Err(Error::shape("loss regions", regions.len(), images.len()));
     }
     let mut state = State::new(expected.0, options, seed, device)?;
     if let Some(checkpoint) = checkpoint.filter(|c| c.resume && c.path.exists()) {
@@ -109,7 +120,9 @@ pub fn fit(
                 simulate(good.view(), source, &options.simulation, seed)
             })
             .collect();
-        state.step(step, &batch, options)?;
+        let drawn = (0..options.batch).map(|i| order.at(step * options.batch + i));
+        let regions: Vec<_> = drawn.filter_map(|image| regions.get(image)).collect();
+        state.step(step, &batch, &regions, options)?;
         observer.advance(1);
         if step % 20 == 19 {
             let recent = &state.losses[step - 19..];
@@ -203,7 +216,13 @@ impl State {
         })
     }
 
-    fn step(&mut self, step: usize, batch: &[Simulated], options: &DraemOptions) -> Result<()> {
+    fn step(
+        &mut self,
+        step: usize,
+        batch: &[Simulated],
+        regions: &[&Arc<Array2<bool>>],
+        options: &DraemOptions,
+    ) -> Result<()> {
         let images = |of: fn(&Simulated) -> &Array3<f32>| -> Result<Tensor> {
             let (c, h, w) = of(&batch[0]).dim();
             let pixels: Vec<f32> = batch.iter().flat_map(|s| of(s).iter().copied()).collect();
@@ -216,16 +235,25 @@ impl State {
         let good = images(|s| &s.good)?;
         let defective = images(|s| &s.defective)?;
         let (h, w) = batch[0].mask.dim();
-        let mask: Vec<f32> = batch
-            .iter()
-            .flat_map(|s| s.mask.iter().map(|&inside| f32::from(u8::from(inside))))
-            .collect();
-        let mask = Tensor::from_vec(mask, (batch.len(), 1, h, w), &self.device)?;
+        let planes = |of: &mut dyn Iterator<Item = &Array2<bool>>| -> Result<Tensor> {
+            let values: Vec<f32> = of
+                .flat_map(|plane| plane.iter().map(|&inside| f32::from(u8::from(inside))))
+                .collect();
+            Ok(Tensor::from_vec(
+                values,
+                (batch.len(), 1, h, w),
+                &self.device,
+            )?)
+        };
+        let mask = planes(&mut batch.iter().map(|s| &s.mask))?;
+        let roi = match regions {
+            [] => None,
+            regions => Some(planes(&mut regions.iter().map(|r| r.as_ref()))?),
+        };
 
         let (restored, classes) = self.networks.forward(&defective, Mode::Train)?;
-        let l2 = loss::l2(&restored, &good)?;
-        let ssim = loss::ssim(&restored, &good)?;
-        let focal = loss::focal(&classes, &mask)?;
+        let loss::Losses { l2, ssim, focal } =
+            loss::losses(&restored, &good, &classes, &mask, roi.as_ref())?;
         let total = ((&l2 + &ssim)? + &focal)?;
         let learning_rate = options.learning_rate_at(step);
         self.adam.set_learning_rate(learning_rate);
@@ -346,6 +374,7 @@ mod tests {
         let train = |checkpoint: Option<&Checkpoint>, observer: &dyn Observer| {
             fit(
                 &images,
+                &[],
                 &source,
                 &tiny(),
                 seed,
@@ -385,6 +414,7 @@ mod tests {
                 let options = tiny();
                 fit(
                     &images,
+                    &[],
                     &source,
                     &options,
                     seed,
@@ -399,6 +429,32 @@ mod tests {
             })
         };
         assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn losses_are_taken_in_the_regions_given() {
+        let (images, source, seed) = (images(), AnomalySource::textures(), Seed::new(4));
+        let train = |regions: &LossRegions| {
+            let fitted = fit(
+                &images,
+                regions,
+                &source,
+                &tiny(),
+                seed,
+                &Device::Cpu,
+                None,
+                &Silent,
+            );
+            fitted.map(|(draem, losses)| (draem.to_safetensors().unwrap(), losses))
+        };
+        let (everywhere, losses) = train(&[]).unwrap();
+        let all = Arc::new(Array2::from_elem((32, 32), true));
+        let (_, of_all) = train(&vec![all; 5]).unwrap();
+        assert!((losses[0].total - of_all[0].total).abs() < 1e-5);
+        let left = Arc::new(Array2::from_shape_fn((32, 32), |(_, x)| x < 16));
+        let (inside, _) = train(&vec![left.clone(); 5]).unwrap();
+        assert_ne!(everywhere, inside);
+        assert!(train(&[left]).is_err(), "one region for five images");
     }
 
     #[test]

@@ -11,16 +11,18 @@ use crate::data::dataset::Dataset;
 use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
 use crate::data::reader::{ImageReader, Limits};
+use crate::data::roi::RegionOfInterest;
 use crate::data::sample::Sample;
 use crate::draem::train::{self, Checkpoint, LossRow};
-use crate::draem::{AnomalySource, Draem};
+use crate::draem::tiles::Grid;
+use crate::draem::{AnomalySource, Draem, DraemOptions};
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::progress::Observer;
 use crate::random::Seed;
 use crate::settings::{MapFitting, ModelKind, Settings};
 use candle_core::Device;
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -46,6 +48,8 @@ pub struct Plan<'a> {
     pub backbone: Option<BackboneFile>,
     /// Pictures that simulated defects are filled with, in place of painted ones.
     pub pictures: Vec<Image>,
+    /// The part of a piece that is inspected; `None` is all of it.
+    pub roi: Option<RegionOfInterest>,
     /// Folder for checkpoints.
     pub workspace: &'a Path,
     /// Whether to go on from the checkpoints there.
@@ -75,7 +79,8 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     let settings = &plan.settings;
     settings.check()?;
     let training = plan.fold.training(plan.dataset);
-    let reader = ImageReader::new(plan.dataset.format.clone(), plan.limits);
+    let reader =
+        ImageReader::new(plan.dataset.format.clone(), plan.limits).within(plan.roi.as_ref());
     let mut unreadable = Vec::new();
 
     let (seen, fitting) = match settings.fitting.maps {
@@ -210,6 +215,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         draem,
         rule: decided.rule,
         scale: colours.finish()?,
+        regions: colours.regions()?,
         training: Training {
             name: plan.name.clone(),
             data: describe(plan.dataset),
@@ -228,6 +234,37 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         evaluation,
         unreadable,
     })
+}
+
+/// An image of the model's size, and the part of it that losses are taken in.
+type Lesson = (Array3<f32>, Option<Arc<Array2<bool>>>);
+
+/// What the anomaly model is taught of one good piece: the piece at the model's
+/// size, or its tiles at full resolution. Tiles without a pixel of the region
+/// of interest are left out.
+fn lessons(
+    image: &Image,
+    options: &DraemOptions,
+    roi: Option<&RegionOfInterest>,
+) -> Result<Vec<Lesson>> {
+    let size = options.size;
+    let region = |height, width| roi.map(|roi| roi.resized(height, width)).transpose();
+    if !options.tiles.cuts(image.height(), image.width(), size) {
+        let pixels = image.resize(size, size)?.pixels().clone();
+        return Ok(vec![(pixels, region(size, size)?.map(Arc::new))]);
+    }
+    let grid = Grid::new(image.height(), image.width(), size);
+    let (height, width) = grid.extent();
+    let (image, region) = (grid.fit(image)?, region(height, width)?);
+    let lesson = |tile| match &region {
+        None => Some((grid.cut(&image, tile), None)),
+        Some(region) => {
+            let inside = grid.cut_mask(region, tile);
+            let looks = inside.iter().any(|&inside| inside);
+            looks.then(|| (grid.cut(&image, tile), Some(Arc::new(inside))))
+        }
+    };
+    Ok(grid.tiles().filter_map(lesson).collect())
 }
 
 /// What classifier and threshold were fitted on, for people.
@@ -289,22 +326,24 @@ impl Trainer<'_> {
             .filter(|s| s.label() == Some(GOOD))
             .collect();
         observer.begin("reading good pieces", samples.len() as u64);
-        let read: Vec<Result<Array3<f32>>> = samples
+        let read: Vec<Result<Vec<Lesson>>> = samples
             .par_iter()
             .map(|sample| {
-                let image = self
-                    .reader
-                    .read(sample)?
-                    .resize(options.size, options.size)?;
+                let image = self.reader.read(sample)?;
                 observer.advance(1);
-                Ok(image.pixels().clone())
+                lessons(&image, options, self.plan.roi.as_ref())
             })
             .collect();
         observer.end();
-        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
-        for (sample, image) in samples.iter().zip(read) {
-            match image {
-                Ok(image) => images.push(image),
+        let (mut images, mut regions, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        for (sample, lessons) in samples.iter().zip(read) {
+            match lessons {
+                Ok(lessons) => {
+                    for (image, region) in lessons {
+                        images.push(image);
+                        regions.extend(region);
+                    }
+                }
                 Err(error) => unreadable.push(Unreadable {
                     id: sample.id.clone(),
                     reason: crate::error::reason(&error, sample.path()),
@@ -321,8 +360,9 @@ impl Trainer<'_> {
             resume: self.plan.resume,
             fingerprint: self.fingerprint(&samples),
         };
-        let (draem, losses) = train::fit(
+        let (mut draem, losses) = train::fit(
             &images,
+            &regions,
             &source,
             options,
             self.seed.derive(name, 0),
@@ -330,6 +370,8 @@ impl Trainer<'_> {
             Some(&checkpoint),
             observer,
         )?;
+        draem.set_tiling(options.tiles);
+        draem.set_roi(self.plan.roi.clone());
         Ok((draem, losses, unreadable))
     }
 
@@ -346,6 +388,10 @@ impl Trainer<'_> {
         for sample in samples {
             hash.update(sample.id.as_str());
             hash.update([0]);
+        }
+        if let Some(roi) = &self.plan.roi {
+            hash.update(format!("{:?}", roi.mask().dim()));
+            hash.update(roi.mask().iter().map(|&i| u8::from(i)).collect::<Vec<_>>());
         }
         for picture in &self.plan.pictures {
             for value in picture.as_slice() {
