@@ -7,6 +7,7 @@
 pub mod decide;
 pub mod evaluate;
 pub mod fit;
+pub mod import;
 pub mod rows;
 
 use crate::classifier::Classifier;

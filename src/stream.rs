@@ -150,7 +150,8 @@ pub(crate) fn write_batch(
                     &inspection.decision,
                     inspection.prediction.as_ref(),
                     Some(inspection.anomaly_score),
-                );
+                )
+                .with_regions(inspection.regions);
                 let map = inspection.map;
                 let heatmap = match waiting.saves_heatmaps() {
                     true => Some(heatmap_png(&image, &map, scale)?),

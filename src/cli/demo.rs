@@ -100,6 +100,7 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
         out: &results,
         options: ScoreOptions::default(),
         reading: &reading,
+        notes: Vec::new(),
     };
     let counts = job.run(common, terminal)?;
     let measured = measure(&pieces, &results, &bundle)?;

@@ -4,6 +4,7 @@ mod predictions;
 mod text;
 
 use super::data::DataArgs;
+use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
@@ -25,7 +26,9 @@ Examples:
   goma evaluate --predictions scores.csv --bootstrap 1000
 
 A bundle is judged at its own threshold unless --threshold says otherwise, and its
-maps against the masks, where the data have any.
+maps against the masks, where the data have any: pixel ROC AUC, pixel average
+precision, and AUPRO up to a false-positive rate of 0.3, all over the pixels of the
+region of interest.
 
 The table has the columns id, label and score, or id, label and a probability
 p_CLASS for each class; a column group keeps pieces together in intervals. A label
@@ -62,6 +65,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "N")]
     bootstrap: Option<usize>,
     #[command(flatten)]
+    inspected: InspectedArgs,
+    #[command(flatten)]
     reading: DataArgs,
 }
 
@@ -69,6 +74,12 @@ pub struct EvaluateArgs {
 pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
     if let (Some(bundle), Some(data)) = (&args.bundle, &args.data) {
         return of_bundle(bundle, data, args, common, terminal);
+    }
+    if args.inspected.roi.is_some() || args.inspected.tiles.is_some() {
+        return Err(
+            Error::setting("--roi or --tiles", "predictions have no maps")
+                .help("name a bundle and data (goma evaluate BUNDLE DATA)"),
+        );
     }
     let Some(path) = &args.predictions else {
         return Err(Error::setting("BUNDLE", "none given").help(
@@ -119,9 +130,12 @@ fn of_bundle(
     common: &Common,
     terminal: &Terminal,
 ) -> Result<Outcome> {
-    let bundle = store::open(bundle, &super::device(common)?)?;
-    let pipeline = &bundle.pipeline;
+    let mut bundle = store::open(bundle, &super::device(common)?)?;
     let mut reading = args.reading.options();
+    let notes = args
+        .inspected
+        .overrule(&mut bundle.pipeline, reading.limits())?;
+    let pipeline = &bundle.pipeline;
     reading.classes = pipeline.settings.classes;
     super::data::require_channels(&mut reading, &pipeline.format)?;
     reading.fallback = Some(pipeline.format.clone());
@@ -137,7 +151,8 @@ fn of_bundle(
             data.display()
         )));
     }
-    let reader = ImageReader::new(dataset.format.clone(), reading.limits());
+    let reader =
+        ImageReader::new(dataset.format.clone(), reading.limits()).within(pipeline.draem.roi());
     let seed = Seed::new(common.seed).derive("evaluate", 0);
     let Measured {
         mut report,
@@ -146,6 +161,7 @@ fn of_bundle(
         mut unreadable,
     } = pipeline::evaluate::bundle(pipeline, &samples, &reader, &options(args), seed, terminal)?;
     unreadable.extend(super::data::without_pixels(&dataset));
+    report.notes.extend(notes);
     report.notes.extend(dataset.notes.iter().cloned());
     report.notes.extend(
         unreadable

@@ -7,6 +7,8 @@ mod data;
 mod demo;
 mod evaluate;
 mod features;
+mod import;
+mod inspected;
 mod observer;
 mod pretrain;
 mod score;
@@ -37,6 +39,7 @@ enum Command {
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
     Features(features::FeaturesArgs),
+    Import(import::ImportArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
     Bench(bench::BenchArgs),
@@ -130,6 +133,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Score(args) => score::run(&args, common, &terminal),
         Command::Evaluate(args) => evaluate::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
+        Command::Import(args) => import::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),
         Command::Pretrain(args) => pretrain::run(&args, common, &terminal),
         Command::Bench(args) => bench::run(&args, common, &terminal),

@@ -2,14 +2,17 @@
 //! a few batches are in memory, however many inputs there are.
 
 use super::data::DataArgs;
+use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
 use goma::data::inputs::{Input, Inputs, find_inputs};
 use goma::data::reader::ImageReader;
+use goma::draem::Draem;
 use goma::files::Existing;
 use goma::progress::Observer;
 use goma::report::journal::Fingerprint;
+use goma::report::regions::RegionFacts;
 use goma::report::run::{BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line};
 use goma::report::score_folder::{Opened, ScoreFolder, ScoreOptions};
 use goma::report::table::Format;
@@ -20,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// Score pieces with a trained bundle
 ///
-/// Writes scores.csv (one row for every input, always), heatmaps/, report.html
-/// and run.json. An input that cannot be read gets a row with the reason, and
+/// Writes scores.csv (one row for every input, always), regions.csv (where and
+/// in which channel the maps stand out), heatmaps/, report.html and run.json. An input that cannot be read gets a row with the reason, and
 /// exit code 3. A run stopped at any moment goes on with --resume.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -41,7 +44,8 @@ pub struct ScoreArgs {
     /// Format of the scores table: csv, jsonl or parquet
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
     format: String,
-    /// Save the raw maps as maps/ID.npy (f32, height x width of the model)
+    /// Save the raw maps as maps/ID.npy (f32, height x width of the model, or of
+    /// the piece where it was cut into tiles)
     #[arg(long)]
     maps: bool,
     /// Save no heatmaps
@@ -57,13 +61,21 @@ pub struct ScoreArgs {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
+    inspected: InspectedArgs,
+    #[command(flatten)]
     reading: DataArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
     let device = super::device(common)?;
-    let bundle = store::open(&args.bundle, &device)?;
+    let mut bundle = store::open(&args.bundle, &device)?;
+    let notes = args
+        .inspected
+        .overrule(&mut bundle.pipeline, args.reading.options().limits())?;
+    for note in &notes {
+        terminal.say(&format!("note: {note}"));
+    }
     let job = Job {
         name: name_of(&args.bundle),
         bundle: &bundle,
@@ -82,6 +94,7 @@ pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Out
             ..ScoreOptions::default()
         },
         reading: &args.reading,
+        notes,
     };
     let counts = job.run(common, terminal)?;
     if common.json {
@@ -124,6 +137,8 @@ pub struct Job<'a> {
     pub options: ScoreOptions,
     /// How inputs are read.
     pub reading: &'a DataArgs,
+    /// What else a reader of the report should know.
+    pub notes: Vec<String>,
 }
 
 impl Job<'_> {
@@ -137,7 +152,7 @@ impl Job<'_> {
         for note in &inputs.notes {
             terminal.say(&format!("note: {note}"));
         }
-        let reader = ImageReader::new(format, options.limits());
+        let reader = ImageReader::new(format, options.limits()).within(pipeline.draem.roi());
         let facts = self.facts(common, &inputs, &reader);
         let classes = match &pipeline.hybrid {
             Some(_) => pipeline.classes.to_vec(),
@@ -212,6 +227,7 @@ impl Job<'_> {
                 ..RuleFacts::of(rule, column)
             },
             colour_scale: Some(pipeline.scale),
+            regions: Some(RegionFacts::of(&pipeline.regions)),
             seed: common.seed,
             device: common.device.clone(),
             threads: rayon::current_num_threads(),
@@ -223,9 +239,33 @@ impl Job<'_> {
                     "options",
                     format!("{} {}", self.options.maps, self.options.heatmaps),
                 )
+                .with("inspected", inspected(&pipeline.draem))
                 .with_list("inputs", listed),
-            notes: [pipeline.training.notes.clone(), inputs.notes.clone()].concat(),
+            notes: [
+                pipeline.draem.roi().map_or_else(Vec::new, |roi| {
+                    let share = 100.0 * roi.share();
+                    vec![format!(
+                        "Region of interest: {share:.0}% of each photograph is inspected."
+                    )]
+                }),
+                self.notes.clone(),
+                pipeline.training.notes.clone(),
+                inputs.notes.clone(),
+            ]
+            .concat(),
             ..RunFacts::default()
         }
     }
+}
+
+/// Which part of a piece is inspected, and how, for `--resume`.
+fn inspected(draem: &Draem) -> String {
+    let roi = draem.roi().map_or_else(
+        || "all".to_string(),
+        |roi| {
+            let pixels: Vec<u8> = roi.mask().iter().map(|&i| u8::from(i)).collect();
+            format!("{:?} {}", roi.mask().dim(), &store::sha256(&pixels)[..16])
+        },
+    );
+    format!("{roi}, tiles {}", draem.tiling().name())
 }

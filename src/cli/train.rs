@@ -1,6 +1,7 @@
 //! `goma train`: from labelled pieces to a bundle.
 
 use super::data::DataArgs;
+use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
@@ -36,7 +37,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   goma train erasers --out models/line3
   goma train tiles --out models/tiles --preset fast --test-share 0.25 --threshold recall:0.98
-  goma train good-only --out models/new --model draem --test-share 0")]
+  goma train good-only --out models/new --model draem --test-share 0
+  goma train plates --out models/plates --roi face.png --tiles overlap")]
 pub struct TrainArgs {
     /// The labelled data set (a folder, or a manifest CSV)
     #[arg(value_name = "DATA")]
@@ -82,6 +84,8 @@ pub struct TrainArgs {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
+    inspected: InspectedArgs,
+    #[command(flatten)]
     reading: DataArgs,
 }
 
@@ -114,6 +118,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         Fold::everything(&dataset)
     };
     let limits = options.limits();
+    let roi = args.inspected.roi(limits)?;
     let backbone = match (settings.model, &args.weights) {
         (ModelKind::Draem, _) => None,
         (ModelKind::Hybrid, None) => Some(bundled::backbone()?),
@@ -171,6 +176,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         limits,
         backbone,
         pictures,
+        roi,
         workspace: &out,
         resume: args.resume,
     };
@@ -231,6 +237,9 @@ fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
     set("classes", &args.classes);
     set("classifier.kind", &args.classifier);
     let mut settings = Settings::preset(&args.preset)?.with(config.as_deref(), &pairs)?;
+    if let Some(tiling) = args.inspected.tiling() {
+        settings.draem.tiles = tiling;
+    }
     if let Some(mode) = args.input.as_deref().and_then(InputMode::named) {
         settings.features.input = mode;
     }

@@ -258,10 +258,7 @@ impl RegionRule {
             area: n * across * down,
             peak: s.peak,
             mean: (s.sum / n) as f32,
-            centroid: [
-                (s.x / n + 0.5) * across - 0.5,
-                (s.y / n + 0.5) * down - 0.5,
-            ],
+            centroid: [(s.x / n + 0.5) * across - 0.5, (s.y / n + 0.5) * down - 0.5],
             channel: channels.get(most).cloned().unwrap_or_default(),
             difference: means.get(most).copied().unwrap_or(0.0),
             ratio: ratio(most),
@@ -330,17 +327,18 @@ impl UsualDifferences {
                 None => Zip::from(&seen)
                     .and(&restored)
                     .for_each(|a, b| *sum += f64::from((a - b).abs())),
-                Some(inside) => Zip::from(&seen)
-                    .and(&restored)
-                    .and(inside)
-                    .for_each(|a, b, &inside| {
-                        *sum += f64::from(u8::from(inside)) * f64::from((a - b).abs());
-                    }),
+                Some(inside) => {
+                    Zip::from(&seen)
+                        .and(&restored)
+                        .and(inside)
+                        .for_each(|a, b, &inside| {
+                            *sum += f64::from(u8::from(inside)) * f64::from((a - b).abs());
+                        })
+                }
             }
         }
         let all = image.height() * image.width();
-        self.pixels +=
-            inside.map_or(all, |i| i.iter().filter(|&&inside| inside).count()) as u64;
+        self.pixels += inside.map_or(all, |i| i.iter().filter(|&&inside| inside).count()) as u64;
     }
 
     /// The mean absolute difference of each channel; empty if there was none.

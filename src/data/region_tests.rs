@@ -45,7 +45,13 @@ fn a_region_is_measured_in_pixels_of_the_photograph() {
 #[test]
 fn corners_join_and_the_highest_peak_comes_first() {
     let mut values = Array2::zeros((5, 9));
-    for (y, x, v) in [(0, 0, 0.6), (1, 1, 0.6), (4, 8, 0.8), (0, 8, 0.6), (0, 4, 0.6)] {
+    for (y, x, v) in [
+        (0, 0, 0.6),
+        (1, 1, 0.6),
+        (4, 8, 0.8),
+        (0, 8, 0.6),
+        (0, 4, 0.6),
+    ] {
         values[[y, x]] = v;
     }
     let image = flat(1, 5, 9);
@@ -79,7 +85,13 @@ fn the_channel_is_the_one_that_is_least_usual() {
         restored: &restored,
     };
     let channels = names(&["A", "B", "C"]);
-    let of = |usual: &[f32]| rule(usual).find(seen, &channels, 4, 4).unwrap().found.remove(0);
+    let of = |usual: &[f32]| {
+        rule(usual)
+            .find(seen, &channels, 4, 4)
+            .unwrap()
+            .found
+            .remove(0)
+    };
     let plain = of(&[]);
     assert_eq!((plain.channel.as_str(), plain.ratio), ("A", None));
     assert!((plain.difference - 0.2).abs() < 1e-6);

@@ -91,7 +91,9 @@ impl RegionOfInterest {
         Err(Error::shape(
             "photograph (height, width)",
             (height, width),
-            format_args!("{h} x {w} as the region of interest, or the same shape larger or smaller"),
+            format_args!(
+                "{h} x {w} as the region of interest, or the same shape larger or smaller"
+            ),
         )
         .help("draw the region of interest on a photograph of these pieces"))
     }
@@ -126,9 +128,12 @@ impl RegionOfInterest {
         self.check(height, width)?;
         let mask = self.resized(height, width)?;
         let pixels = image.pixels();
-        Image::new(Array3::from_shape_fn((channels, height, width), |(c, y, x)| {
-            if mask[[y, x]] { pixels[[c, y, x]] } else { 0.0 }
-        }))
+        Image::new(Array3::from_shape_fn(
+            (channels, height, width),
+            |(c, y, x)| {
+                if mask[[y, x]] { pixels[[c, y, x]] } else { 0.0 }
+            },
+        ))
     }
 
     /// As a PNG, black and white.
@@ -172,8 +177,10 @@ mod tests {
 
     /// The left half of `height` x `width` pixels.
     fn left_half(height: usize, width: usize) -> RegionOfInterest {
-        RegionOfInterest::new(Array2::from_shape_fn((height, width), |(_, x)| x < width / 2))
-            .unwrap()
+        RegionOfInterest::new(Array2::from_shape_fn((height, width), |(_, x)| {
+            x < width / 2
+        }))
+        .unwrap()
     }
 
     #[test]
@@ -198,7 +205,10 @@ mod tests {
     fn it_survives_its_own_file() {
         let roi = left_half(7, 13);
         let bytes = roi.to_png().unwrap();
-        assert_eq!(RegionOfInterest::from_png(&bytes, Path::new("roi.png")).unwrap(), roi);
+        assert_eq!(
+            RegionOfInterest::from_png(&bytes, Path::new("roi.png")).unwrap(),
+            roi
+        );
         for cut in [0, 8, bytes.len() / 2] {
             assert!(RegionOfInterest::from_png(&bytes[..cut], Path::new("roi.png")).is_err());
         }
@@ -216,10 +226,23 @@ mod tests {
         };
         assert_eq!(read(|x| u8::from(x < 20) * 255).unwrap().share(), 0.5);
         // One soft column of forty; indices of 0 and 1.
-        assert_eq!(read(|x| [255, 140, 0][x.clamp(19, 21) as usize - 19]).unwrap().share(), 21.0 / 40.0);
+        assert_eq!(
+            read(|x| [255, 140, 0][x.clamp(19, 21) as usize - 19])
+                .unwrap()
+                .share(),
+            21.0 / 40.0
+        );
         assert_eq!(read(|x| u8::from(x < 10)).unwrap().share(), 0.25);
         let photograph = read(|x| 20 + 5 * x as u8).unwrap_err();
-        assert!(photograph.to_string().contains("neither black nor white"), "{photograph}");
-        assert!(read(|_| 0).unwrap_err().to_string().contains("no pixel is white"));
+        assert!(
+            photograph.to_string().contains("neither black nor white"),
+            "{photograph}"
+        );
+        assert!(
+            read(|_| 0)
+                .unwrap_err()
+                .to_string()
+                .contains("no pixel is white")
+        );
     }
 }

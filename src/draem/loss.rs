@@ -213,7 +213,9 @@ mod tests {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }
         // A part: L2 and focal of the part alone.
-        let left: Vec<f32> = (0..2 * 24 * 24).map(|i| f32::from(u8::from(i % 24 < 10))).collect();
+        let left: Vec<f32> = (0..2 * 24 * 24)
+            .map(|i| f32::from(u8::from(i % 24 < 10)))
+            .collect();
         let left = Tensor::from_vec(left, (2, 1, 24, 24), &device).unwrap();
         let cut = |t: &Tensor| t.narrow(3, 0, 10).unwrap().contiguous().unwrap();
         let [l2_inside, _, focal_inside] = of(Some(&left));
@@ -224,9 +226,12 @@ mod tests {
     #[test]
     fn what_lies_outside_a_region_of_interest_has_no_gradient() {
         let device = Device::Cpu;
-        let x = Var::from_tensor(&Tensor::rand(0f32, 1.0, (1, 2, 32, 32), &device).unwrap()).unwrap();
+        let x =
+            Var::from_tensor(&Tensor::rand(0f32, 1.0, (1, 2, 32, 32), &device).unwrap()).unwrap();
         let y = Tensor::rand(0f32, 1.0, (1, 2, 32, 32), &device).unwrap();
-        let left: Vec<f32> = (0..32 * 32).map(|i| f32::from(u8::from(i % 32 < 8))).collect();
+        let left: Vec<f32> = (0..32 * 32)
+            .map(|i| f32::from(u8::from(i % 32 < 8)))
+            .collect();
         let roi = Tensor::from_vec(left, (1, 1, 32, 32), &device).unwrap();
         let p = Tensor::full(0.5f32, (1, 2, 32, 32), &device).unwrap();
         let mask = Tensor::zeros((1, 1, 32, 32), candle_core::DType::F32, &device).unwrap();
@@ -235,7 +240,12 @@ mod tests {
         let gradient = gradients.get(&x).unwrap();
         let norm = |from: usize, length: usize| {
             let part = gradient.narrow(3, from, length).unwrap();
-            part.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
+            part.abs()
+                .unwrap()
+                .sum_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap()
         };
         assert!(norm(0, 8) > 0.0);
         // SSIM's window reaches 5 pixels further.

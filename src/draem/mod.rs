@@ -9,6 +9,7 @@
 //! and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
 
 pub mod augment;
+pub mod import;
 pub mod loss;
 pub mod model;
 pub mod network;

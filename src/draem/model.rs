@@ -146,6 +146,13 @@ impl Draem {
         self.shape
     }
 
+    /// The names of all weights.
+    #[must_use]
+    pub fn weight_names(&self) -> std::collections::BTreeSet<String> {
+        let tensors = self.parameters.tensors().into_iter();
+        tensors.map(|(name, _)| name).collect()
+    }
+
     /// The weights as a safetensors file.
     ///
     /// # Errors

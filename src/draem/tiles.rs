@@ -137,7 +137,13 @@ fn starts(length: usize, size: usize) -> Vec<usize> {
     let step = size - size.div_ceil(4);
     let gaps = rest.div_ceil(step.max(1));
     (0..=gaps)
-        .map(|i| if gaps == 0 { 0 } else { (i * rest + gaps / 2) / gaps })
+        .map(|i| {
+            if gaps == 0 {
+                0
+            } else {
+                (i * rest + gaps / 2) / gaps
+            }
+        })
         .collect()
 }
 
@@ -170,9 +176,7 @@ impl Blend {
         let (top, left) = grid.corner(tile);
         let (down, across) = (&self.down[tile.row], &self.across[tile.column]);
         let mut part = whole.slice_mut(s![top..top + grid.size, left..left + grid.size]);
-        for ((mut row, values), weight) in
-            part.outer_iter_mut().zip(plane.outer_iter()).zip(down)
-        {
+        for ((mut row, values), weight) in part.outer_iter_mut().zip(plane.outer_iter()).zip(down) {
             for ((out, value), across) in row.iter_mut().zip(values).zip(across) {
                 *out += weight * across * value;
             }
@@ -260,7 +264,10 @@ mod tests {
         // Neighbours are 0 and 1: without blending every border is a step of 1.
         let grid = Grid::new(64, 160, 64);
         let whole = blended(&grid, |_, left| {
-            Array2::from_elem((64, 64), (grid.columns.iter().position(|&c| c == left).unwrap() % 2) as f32)
+            Array2::from_elem(
+                (64, 64),
+                (grid.columns.iter().position(|&c| c == left).unwrap() % 2) as f32,
+            )
         });
         let row = whole.row(20);
         assert!(row.iter().any(|&v| v < 0.01) && row.iter().any(|&v| v > 0.99));

@@ -247,7 +247,13 @@ mod tests {
         let mut within = PixelScores::default();
         // Outside: a missed defect, and the highest score of a good pixel.
         within
-            .push_within(1, 6, &[0.9, 0.2, 0.1, 0.3, 1.0, 0.0], Some(&mask), Some(&inside))
+            .push_within(
+                1,
+                6,
+                &[0.9, 0.2, 0.1, 0.3, 1.0, 0.0],
+                Some(&mask),
+                Some(&inside),
+            )
             .unwrap();
         within
             .push_within(1, 6, &[0.1, 0.1, 0.1, 0.1, 1.0, 1.0], None, Some(&inside))

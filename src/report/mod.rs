@@ -2,7 +2,7 @@
 //!
 //! [`score_folder`] is the story: the output folder of a `score` run, with
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
-//! are written), [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
+//! are written), [`regions`], [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
 //! [`html`]. [`run`] holds what a run was. [`plots`] and
 //! [`markdown`] serve training and evaluation.
@@ -67,6 +67,7 @@ pub mod html;
 pub mod journal;
 pub mod markdown;
 pub mod plots;
+pub mod regions;
 pub mod run;
 pub mod score_folder;
 pub mod scores;

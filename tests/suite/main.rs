@@ -3,5 +3,7 @@
 
 mod broken;
 mod commands;
+mod import;
+mod inspected;
 mod scoring;
 mod tools;
