@@ -229,10 +229,18 @@ impl Calibration {
 
     /// Takes the map of one good piece.
     pub fn add_map(&mut self, map: &AnomalyMap) {
+        self.add_map_within(map, None);
+    }
+
+    /// Takes the map of one good piece, of pixels `inside` alone, where that is
+    /// given at the map's size: the zeros outside say nothing of good pieces.
+    pub fn add_map_within(&mut self, map: &AnomalyMap, inside: Option<&ndarray::Array2<bool>>) {
         let mut peak = 0.0f32;
-        for &v in map.values() {
-            self.values.add(v);
-            peak = peak.max(v);
+        for (at, &v) in map.values().indexed_iter() {
+            if inside.is_none_or(|inside| inside.get(at) == Some(&true)) {
+                self.values.add(v);
+                peak = peak.max(v);
+            }
         }
         self.peaks.add(peak);
     }
@@ -366,6 +374,15 @@ mod tests {
     fn no_map_is_an_error() {
         assert!(ColourScale::calibrate([]).is_err());
         assert!(Calibration::new().regions().is_err());
+    }
+
+    #[test]
+    fn zeros_outside_the_region_of_interest_do_not_lower_the_scale() {
+        let inside = Array2::from_shape_fn((32, 32), |(y, _)| y < 8);
+        let mut within = Calibration::new();
+        let map = AnomalyMap::new(Array2::from_elem((32, 32), 0.3)).unwrap();
+        within.add_map_within(&map.within(&inside).unwrap(), Some(&inside));
+        assert!((within.finish().unwrap().low() - 0.3).abs() < 1e-4);
     }
 
     #[test]

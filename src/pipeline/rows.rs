@@ -121,11 +121,11 @@ pub fn draw(
                 &mut gather.colours,
                 annotation.is_some_and(|a| a.label.is_good()),
             ) {
-                colours.add_map(&drawing.map);
-                colours.add_image(image);
                 let (height, width) = drawing.map.values().dim();
                 let inside = draem.roi().map(|roi| roi.resized(height, width));
                 let inside = inside.transpose()?;
+                colours.add_map_within(&drawing.map, inside.as_ref());
+                colours.add_image(image);
                 colours.add_differences(&drawing.seen, &drawing.restored, inside.as_ref());
             }
             maps.push(drawing.map);
