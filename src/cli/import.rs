@@ -41,8 +41,8 @@ enum What {
 
 The networks are fed pixels from 0 to 1 in the order of --channels. The original code
 reads pictures with OpenCV, blue first: three channels are B,G,R unless named otherwise.
-Without --calibrate the threshold is 0.5, colours run from 0.1 to 1, and regions begin
-at 0.5; the bundle says so.")]
+Without --calibrate the threshold is 0.5, colours run from 0.1 to 1, and regions have a
+peak of 0.5 and reach down to 0.3; the bundle says so.")]
 struct DraemArgs {
     /// State dictionary of the reconstructive network
     #[arg(long, value_name = "FILE")]

@@ -21,6 +21,8 @@ use std::sync::OnceLock;
 const QUIET_SHARE: f64 = 0.99;
 /// The share of good pieces whose brightest pixel lies below the "good peak".
 const PEAK_SHARE: f64 = 0.95;
+/// Share of good pixels that no region reaches down to.
+const REGION_SHARE: f64 = 0.999;
 /// The good peak lies at one part in this many of the ramp.
 const PEAK_POSITION: f64 = 3.0;
 /// The ramp spans at least this much, lest the noise of a near-perfect map
@@ -130,12 +132,14 @@ impl ColourScale {
     }
 
     /// The region rule of a bundle that has none of its own: from the third of
-    /// the ramp on, where [`Calibration`] puts the good peak.
+    /// the ramp on, where [`Calibration`] puts the good peak, with a peak in its
+    /// upper half, since a ramp that ends at 1 has the good peak further up.
     #[must_use]
     pub fn regions(&self) -> RegionRule {
-        let third = self.low + (self.high - self.low) / PEAK_POSITION as f32;
-        RegionRule::new(third, Vec::new(), "a third of the colour scale")
-            .expect("above low, below high")
+        let at = |share: f32| self.low + share * (self.high - self.low);
+        let basis = "the middle of the colour scale: the model was trained before regions";
+        RegionRule::new(at(1.0 / PEAK_POSITION as f32), at(0.5), Vec::new(), basis)
+            .expect("above 0, at most 1")
     }
 
     /// Where an anomaly value lies on the ramp: 0 at or below `low`, 1 at or
@@ -198,8 +202,9 @@ fn ramp_colour(t: f64) -> [u8; 3] {
 ///   good pieces lies, and `high = low + 3 (peak - low)`: what good pieces
 ///   show at worst stays in the first third of the ramp. `high` is at most 1
 ///   and at least `low + 0.05`.
-/// - the [`RegionRule`] has the good peak as its threshold (at least `low` and a
-///   third of the least span), and what differences are usual;
+/// - the [`RegionRule`] asks for the good peak (at least `low` and a third of the
+///   least span) and reaches down to the value below which 99.9% of all good
+///   pixels lie; and it knows what differences are usual;
 /// - `white` is 1, or the 99.9% quantile of the pixels where that is below 0.5.
 #[derive(Debug, Clone)]
 pub struct Calibration {
@@ -282,13 +287,15 @@ impl Calibration {
     /// [`Error::Data`] if no map was added.
     pub fn regions(&self) -> Result<RegionRule> {
         let (low, peak) = self.levels()?;
-        let threshold = peak.clamp(low + LEAST_SPAN / PEAK_POSITION, 1.0) as f32;
+        let high = peak.clamp(low + LEAST_SPAN / PEAK_POSITION, 1.0);
+        let reach = self.values.quantile(REGION_SHARE).unwrap_or(low);
         let basis = format!(
             "the maps of {:.0}% of {} good pieces stay below it everywhere",
             100.0 * PEAK_SHARE,
             self.peaks.total
         );
-        RegionRule::new(threshold, self.differences.means(), basis)
+        let means = self.differences.means();
+        RegionRule::new(reach.min(high) as f32, high as f32, means, basis)
     }
 
     /// The scale.
@@ -393,14 +400,16 @@ mod tests {
             calibration.add_map(&flat(0.02, peak));
         }
         let rule = calibration.regions().unwrap();
-        assert!((rule.threshold() - 0.2).abs() < 1e-4, "{rule:?}");
+        assert!((rule.high() - 0.2).abs() < 1e-4, "{rule:?}");
+        // One pixel in a thousand is a peak, the others are flat.
+        assert!((rule.low() - 0.02).abs() < 1e-4, "{rule:?}");
         assert!(rule.basis().contains("95% of 20"), "{}", rule.basis());
         let of_scale = calibration.finish().unwrap().regions();
-        assert!((of_scale.threshold() - 0.2).abs() < 1e-3);
+        assert!((of_scale.low() - 0.2).abs() < 1e-3 && of_scale.high() > of_scale.low());
         // Good pieces without any anomaly leave room for noise.
         let mut calm = Calibration::new();
         calm.add_map(&flat(0.0, 0.0));
-        assert!(calm.regions().unwrap().threshold() > 0.016);
+        assert!(calm.regions().unwrap().high() > 0.016);
     }
 
     #[test]

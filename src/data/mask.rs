@@ -97,7 +97,7 @@ impl Levels {
     /// Whether a value is neither black nor white, nor an index.
     pub fn is_grey(&self, value: f64) -> bool {
         let share = value / self.white;
-        !self.indices && !(share <= 0.1 || share >= 0.9)
+        !(self.indices || share <= 0.1 || share >= 0.9)
     }
 }
 

@@ -1,6 +1,10 @@
 //! `Region`: a connected part of an anomaly map that stands out, and the
 //! channel in which it does so most.
 //!
+//! A region reaches as far as the map is higher than good pieces mostly are, and
+//! counts if it is somewhere higher than they are at worst: hysteresis
+//! thresholding (J. Canny, "A computational approach to edge detection", 1986).
+//!
 //! Which values stand out is the bundle's [`RegionRule`], calibrated on good
 //! pieces as the [`ColourScale`](crate::data::colour::ColourScale) is.
 
@@ -60,7 +64,8 @@ pub struct Regions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawRule", into = "RawRule")]
 pub struct RegionRule {
-    threshold: f32,
+    low: f32,
+    high: f32,
     usual: Vec<f32>,
     basis: String,
 }
@@ -68,7 +73,8 @@ pub struct RegionRule {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
-    threshold: f32,
+    low: f32,
+    high: f32,
     #[serde(default)]
     usual: Vec<f32>,
     #[serde(default)]
@@ -78,14 +84,15 @@ struct RawRule {
 impl TryFrom<RawRule> for RegionRule {
     type Error = Error;
     fn try_from(raw: RawRule) -> Result<Self> {
-        Self::new(raw.threshold, raw.usual, raw.basis)
+        Self::new(raw.low, raw.high, raw.usual, raw.basis)
     }
 }
 
 impl From<RegionRule> for RawRule {
     fn from(rule: RegionRule) -> Self {
         Self {
-            threshold: rule.threshold,
+            low: rule.low,
+            high: rule.high,
             usual: rule.usual,
             basis: rule.basis,
         }
@@ -104,20 +111,21 @@ pub struct Seen<'a> {
 }
 
 impl RegionRule {
-    /// Pixels at or above `threshold` make regions.
+    /// Pixels at or above `low` make regions where one of them is at or above
+    /// `high`.
     ///
     /// - `usual`: mean absolute difference of photograph and restored
     ///   photograph on good pieces, one a channel; empty if not known
-    /// - `basis`: where the threshold comes from, for people
+    /// - `basis`: where `high` comes from, for people
     ///
     /// # Errors
-    /// [`Error::Setting`] unless the threshold is above 0 and at most 1, and
-    /// all of `usual` are 0 or more.
-    pub fn new(threshold: f32, usual: Vec<f32>, basis: impl Into<String>) -> Result<Self> {
-        if !(threshold > 0.0 && threshold <= 1.0) {
+    /// [`Error::Setting`] unless `0 < low <= high <= 1`, and all of `usual` are 0
+    /// or more.
+    pub fn new(low: f32, high: f32, usual: Vec<f32>, basis: impl Into<String>) -> Result<Self> {
+        if !(0.0 < low && low <= high && high <= 1.0) {
             return Err(Error::setting(
-                "region threshold",
-                format!("{threshold} found, above 0 and at most 1 expected"),
+                "region thresholds",
+                format!("{low} and {high} found, 0 < low <= high <= 1 expected"),
             ));
         }
         if let Some(wrong) = usual.iter().find(|u| !(u.is_finite() && **u >= 0.0)) {
@@ -127,16 +135,23 @@ impl RegionRule {
             ));
         }
         Ok(Self {
-            threshold,
+            low,
+            high,
             usual,
             basis: basis.into(),
         })
     }
 
-    /// Pixels at or above this make regions.
+    /// A region reaches as far as pixels are at or above this.
     #[must_use]
-    pub fn threshold(&self) -> f32 {
-        self.threshold
+    pub fn low(&self) -> f32 {
+        self.low
+    }
+
+    /// A region has a pixel at or above this.
+    #[must_use]
+    pub fn high(&self) -> f32 {
+        self.high
     }
 
     /// The usual difference of each channel; empty if not known.
@@ -145,7 +160,7 @@ impl RegionRule {
         &self.usual
     }
 
-    /// Where the threshold comes from, for people.
+    /// Where `high` comes from, for people.
     #[must_use]
     pub fn basis(&self) -> &str {
         &self.basis
@@ -153,8 +168,8 @@ impl RegionRule {
 
     /// The regions of a piece whose photograph has `height` x `width` pixels.
     ///
-    /// A region is a set of map pixels at or above the threshold, joined by
-    /// sides or corners. Its channel is the one with the largest mean absolute
+    /// A region is a set of map pixels at or above `low`, joined by sides or
+    /// corners, one of which at least is at or above `high`. Its channel is the one with the largest mean absolute
     /// difference of `image` and `restored` inside, each divided by what is
     /// usual for that channel on good pieces (at least 0.001) where that is
     /// known: a channel that is hard to restore does not win for that alone.
@@ -188,13 +203,10 @@ impl RegionRule {
             height,
             found: Vec::new(),
         };
-        let above: Vec<u8> = values
-            .iter()
-            .map(|&v| u8::from(v >= self.threshold))
-            .collect();
-        if !above.contains(&1) {
+        if !values.iter().any(|&v| v >= self.high) {
             return Ok(regions);
         }
+        let above = values.iter().map(|&v| u8::from(v >= self.low)).collect();
         let picture = GrayImage::from_raw(w as u32, h as u32, above).expect("one value a pixel");
         let labels = connected_components(&picture, Connectivity::Eight, Luma([0u8]));
         let mut sums: Vec<Sums> = Vec::new();
@@ -216,6 +228,7 @@ impl RegionRule {
         let scale = [width as f64 / w as f64, height as f64 / h as f64];
         regions.found = sums
             .into_iter()
+            .filter(|s| s.peak >= self.high)
             .map(|s| self.region(s, channels, scale, (height, width)))
             .collect();
         regions.found.sort_by(|a, b| {

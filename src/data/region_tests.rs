@@ -14,7 +14,7 @@ fn flat(channels: usize, height: usize, width: usize) -> Image {
 }
 
 fn rule(usual: &[f32]) -> RegionRule {
-    RegionRule::new(0.5, usual.to_vec(), "a test").unwrap()
+    RegionRule::new(0.5, 0.5, usual.to_vec(), "a test").unwrap()
 }
 
 #[test]
@@ -137,10 +137,29 @@ fn a_rule_read_from_a_file_is_checked() {
     let text = serde_json::to_string(&rule).unwrap();
     assert_eq!(read(&text).unwrap(), rule);
     for wrong in [
-        r#"{"threshold": 0}"#,
-        r#"{"threshold": 1.5}"#,
-        r#"{"threshold": 0.5, "usual": [-1]}"#,
+        r#"{"low": 0, "high": 0.5}"#,
+        r#"{"low": 0.5, "high": 1.5}"#,
+        r#"{"low": 0.5, "high": 0.4}"#,
+        r#"{"low": 0.5, "high": 0.5, "usual": [-1]}"#,
     ] {
         assert!(read(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_region_reaches_down_to_low_and_needs_a_pixel_of_high() {
+    // 0.9 with a shoulder of 0.4; another shoulder without a peak.
+    let values = ndarray::arr2(&[[0.1, 0.4, 0.9, 0.4, 0.1, 0.4, 0.4, 0.0]]);
+    let image = flat(1, 1, 8);
+    let rule = RegionRule::new(0.3, 0.6, Vec::new(), "a test").unwrap();
+    let seen = Seen {
+        map: &map(values),
+        image: &image,
+        restored: &image,
+    };
+    let regions = rule.find(seen, &names(&["GRAY"]), 1, 8).unwrap();
+    let [r] = &regions.found[..] else {
+        panic!("{regions:?}");
+    };
+    assert_eq!((r.left, r.width, r.area), (1, 3, 3.0));
 }

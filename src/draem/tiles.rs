@@ -136,15 +136,8 @@ fn starts(length: usize, size: usize) -> Vec<usize> {
     let rest = length.saturating_sub(size);
     let step = size - size.div_ceil(4);
     let gaps = rest.div_ceil(step.max(1));
-    (0..=gaps)
-        .map(|i| {
-            if gaps == 0 {
-                0
-            } else {
-                (i * rest + gaps / 2) / gaps
-            }
-        })
-        .collect()
+    let place = |i: usize| (i * rest + gaps / 2).checked_div(gaps).unwrap_or(0);
+    (0..=gaps).map(place).collect()
 }
 
 /// Puts planes of tiles together, one tile after another.

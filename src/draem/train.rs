@@ -72,6 +72,7 @@ pub type LossRegions = [Arc<Array2<bool>>];
 /// # Errors
 /// [`Error::Stopped`] after a requested stop, with the checkpoint written;
 /// [`Error::Data`] without images; [`Error::NotFinite`] if training diverges.
+#[allow(clippy::too_many_arguments)] // a training is made of all of these
 pub fn fit(
     images: &[Array3<f32>],
     regions: &LossRegions,

@@ -21,8 +21,10 @@ use std::sync::Arc;
 const UNCALIBRATED_THRESHOLD: f64 = 0.5;
 /// Colours begin here, and end at 1.
 const UNCALIBRATED_LOW: f32 = 0.1;
-/// Regions begin here: more likely a defect than not.
-const UNCALIBRATED_REGIONS: f32 = 0.5;
+/// Regions have a pixel from here on: more likely a defect than not ...
+const UNCALIBRATED_PEAK: f32 = 0.5;
+/// ... and reach down to this.
+const UNCALIBRATED_REACH: f32 = 0.3;
 
 /// The pixel format of an imported model's inputs.
 ///
@@ -185,7 +187,8 @@ fn uncalibrated(chosen: bool, settings: &Settings) -> Result<Calibrated> {
         rule,
         scale: ColourScale::new(UNCALIBRATED_LOW, 1.0)?,
         regions: RegionRule::new(
-            UNCALIBRATED_REGIONS,
+            UNCALIBRATED_REACH,
+            UNCALIBRATED_PEAK,
             Vec::new(),
             "more likely a defect than not",
         )?,

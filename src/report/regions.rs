@@ -36,9 +36,11 @@ const COLUMNS: [&str; 14] = [
 /// What a report says of the rule behind the regions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegionFacts {
-    /// Pixels at or above this make regions.
-    pub threshold: f32,
-    /// Where it comes from.
+    /// A region reaches as far as pixels are at or above this.
+    pub low: f32,
+    /// A region has a pixel at or above this.
+    pub high: f32,
+    /// Where `high` comes from.
     pub basis: String,
     /// Whether the channels' differences are compared with those of good pieces.
     pub relative: bool,
@@ -49,7 +51,8 @@ impl RegionFacts {
     #[must_use]
     pub fn of(rule: &RegionRule) -> Self {
         Self {
-            threshold: rule.threshold(),
+            low: rule.low(),
+            high: rule.high(),
             basis: rule.basis().to_string(),
             relative: !rule.usual().is_empty(),
         }

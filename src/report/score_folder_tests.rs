@@ -18,7 +18,7 @@ fn facts(bundle: &str) -> RunFacts {
 }
 
 fn rule() -> RegionRule {
-    RegionRule::new(0.2, Vec::new(), "a test").unwrap()
+    RegionRule::new(0.2, 0.2, Vec::new(), "a test").unwrap()
 }
 
 fn options(existing: Existing) -> ScoreOptions {

@@ -73,7 +73,8 @@ fn with_regions_from(threshold: f64, folder: &Path) {
     let mut manifest: serde_json::Value =
         serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(manifest["regions"]["usual"].as_array().unwrap().len(), 6);
-    manifest["regions"]["threshold"] = threshold.into();
+    manifest["regions"]["low"] = threshold.into();
+    manifest["regions"]["high"] = threshold.into();
     fs::write(&path, manifest.to_string()).unwrap();
 }
 

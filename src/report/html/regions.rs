@@ -67,8 +67,9 @@ pub(super) fn sentence(facts: &regions::RegionFacts) -> String {
         "the channel named beside it differs most from what the model restored"
     };
     format!(
-        "Boxes are regions of the map from {} on ({}); {channel}.",
-        figure(f64::from(facts.threshold)),
+        "Boxes are regions of the map from {} on, with a peak of {} or more ({}); {channel}.",
+        figure(f64::from(facts.low)),
+        figure(f64::from(facts.high)),
         facts.basis
     )
 }
