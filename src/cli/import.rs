@@ -109,7 +109,10 @@ fn draem(args: &DraemArgs, common: &Common, terminal: &Terminal) -> Result<Outco
         true => Existing::Replace,
         false => Existing::Refuse,
     };
-    let out = StagedFolder::begin(&args.out, existing, store::MANIFEST)?;
+    let replaced = args.force && args.out.join(store::MANIFEST).exists();
+    if args.out.exists() && !replaced {
+        files::output_folder(&args.out, existing, store::MANIFEST)?;
+    }
     let dataset = match &args.calibrate {
         None => None,
         Some(path) => {
@@ -148,6 +151,7 @@ fn draem(args: &DraemArgs, common: &Common, terminal: &Terminal) -> Result<Outco
     };
     let (pipeline, mut unreadable) = pipeline::import::pipeline(plan, terminal)?;
     unreadable.extend(dataset.iter().flat_map(super::data::without_pixels));
+    let out = StagedFolder::begin(&args.out, existing, store::MANIFEST)?;
     write(&pipeline, out.path())?;
     out.commit()?;
     for piece in &unreadable {

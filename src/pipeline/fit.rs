@@ -350,6 +350,14 @@ impl Trainer<'_> {
                 }),
             }
         }
+        if let (Some(first), true) = (unreadable.first(), images.is_empty()) {
+            return Err(Error::data(format!(
+                "none of the {} good pieces can be trained on; the first, {}: {}",
+                samples.len(),
+                first.id,
+                first.reason
+            )));
+        }
         let images = Arc::new(images);
         let mut source = AnomalySource::textures().with_pieces(images.clone());
         if !self.plan.pictures.is_empty() {

@@ -164,8 +164,17 @@ fn a_model_is_calibrated_on_good_pieces_and_measured() {
         .assert()
         .success();
     let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
-    assert_eq!(report["roc_auc"], 1.0, "dents of this size are seen");
-    assert_eq!(report["f1"], 1.0);
+    assert_eq!(
+        (&report["n_good"], &report["n_defect"]),
+        (&6.into(), &6.into())
+    );
+    // Judged at the threshold that was fitted on these very pieces.
+    let manifest = fs::read(model.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(report["threshold"], manifest["rule"]["fail_at"]);
+    let basis = manifest["rule"]["basis"].as_str().unwrap();
+    let f1 = format!("the best F1 ({:.3})", report["f1"].as_f64().unwrap());
+    assert!(basis.contains(&f1), "{basis}");
 }
 
 #[test]

@@ -200,6 +200,18 @@ fn masks_that_fit_no_piece_are_refused() {
         table.contains("200 x 310 as the region of interest"),
         "{table}"
     );
+    let model_of_none = folder.path().join("none");
+    let train = run(
+        "train",
+        &["--roi", path.to_str().unwrap(), "--model", "draem"],
+        &[&erasers, Path::new("--out"), &model_of_none],
+        1,
+    );
+    assert!(
+        stderr(&train).contains("200 x 310 as the region of interest"),
+        "{}",
+        stderr(&train)
+    );
     // No mask at all: nothing is begun.
     let refused = |out: &str| {
         let out = folder.path().join(out);
@@ -244,7 +256,6 @@ fn large_pieces_are_trained_and_scored_in_tiles() {
         .args(["--model", "draem", "--tiles", "overlap", "--out"])
         .arg(&model)
         .args(TINY)
-        .args(["--test-share", "0"])
         .assert()
         .success();
     let settings = fs::read_to_string(model.join("settings.toml")).unwrap();
