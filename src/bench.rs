@@ -7,6 +7,7 @@ use crate::data::image::Image;
 use crate::data::inputs::Input;
 use crate::data::reader::ImageReader;
 use crate::data::sample::SampleId;
+use crate::draem::Tiling;
 use crate::error::{Error, Result};
 use crate::extract::{InputMode, map_statistics};
 use crate::nn::engine;
@@ -159,8 +160,14 @@ fn round(
         let ids: Vec<SampleId> = batch.iter().map(|input| input.id.clone()).collect();
 
         clock.start();
-        let size = pipeline.draem.shape().size;
-        let for_map = resized(&images, size)?;
+        let draem = &pipeline.draem;
+        // Tiles are cut from the photograph as it is, and a region of interest
+        // has its shape.
+        let for_map = if draem.tiling() == Tiling::Off && draem.roi().is_none() {
+            resized(&images, draem.shape().size)?
+        } else {
+            images.clone()
+        };
         let for_features = match &pipeline.hybrid {
             Some(hybrid) if hybrid.needs_images() => {
                 resized(&images, hybrid.extractor.options().size)?

@@ -11,6 +11,7 @@ pub mod anomaly;
 pub mod decide;
 pub mod evaluate;
 pub mod fit;
+pub mod import;
 pub mod inspector;
 pub mod measure;
 pub mod rows;
@@ -23,14 +24,17 @@ use crate::data::feature_table::FeatureTable;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::prediction::{Decision, Prediction};
+use crate::data::region::{RegionRule, Regions, Seen};
 use crate::data::sample::SampleId;
 use crate::decision::Rule;
 use crate::draem::Draem;
+use crate::draem::model::Drawing;
 use crate::error::Result;
 use crate::extract::{Extractor, InputMode};
 use crate::nn::weights::WeightFile;
 use crate::selection::Selection;
 use crate::settings::Settings;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -136,6 +140,8 @@ pub struct Pipeline {
     pub rule: Rule,
     /// What the heatmaps' colours mean, on every piece alike.
     pub scale: ColourScale,
+    /// Which parts of a map stand out, on every piece alike.
+    pub regions: RegionRule,
     /// Where it comes from.
     pub training: Training,
     /// What it was trained with.
@@ -150,6 +156,8 @@ pub struct Inspection {
     /// The map's image score; `None` if the map is a baseline's, which shows
     /// where it looked and not how unusual that is.
     pub anomaly_score: Option<f64>,
+    /// The parts of the map that stand out.
+    pub regions: Regions,
     /// Probability of each class, where there is a classifier.
     pub prediction: Option<Prediction>,
     /// What is done with the piece.
@@ -180,20 +188,46 @@ impl Pipeline {
     /// # Errors
     /// [`crate::Error::Shape`] if an image has other channels.
     pub fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>> {
-        let maps: Vec<AnomalyMap> = self
-            .draem
-            .draw(images)?
-            .into_iter()
-            .map(|d| d.map)
-            .collect();
+        let drawings = self.draem.draw(images)?;
+        let regions = self.regions_of(&drawings, images)?;
+        let maps: Vec<AnomalyMap> = drawings.into_iter().map(|d| d.map).collect();
         let features = match &self.hybrid {
             None => None,
-            Some(hybrid) => Some(hybrid.features(ids.to_vec(), images, &maps)?),
+            Some(hybrid) => {
+                let inspected = self.draem.inspected(images)?;
+                Some(hybrid.features(ids.to_vec(), &inspected, &maps)?)
+            }
         };
-        self.decide(maps, features)
+        let mut inspections = self.decide(maps, features)?;
+        for (inspection, regions) in inspections.iter_mut().zip(regions) {
+            inspection.regions = regions;
+        }
+        Ok(inspections)
     }
 
-    /// The end of [`Pipeline::inspect`]: from maps and features to decisions.
+    /// The regions of what was drawn of `images`, in pixels of those.
+    ///
+    /// # Errors
+    /// As for [`RegionRule::find`].
+    pub fn regions_of(&self, drawings: &[Drawing], images: &[Image]) -> Result<Vec<Regions>> {
+        let channels = self.format.names();
+        drawings
+            .par_iter()
+            .zip(images)
+            .map(|(drawing, image)| {
+                let seen = Seen {
+                    map: &drawing.map,
+                    image: &drawing.seen,
+                    restored: &drawing.restored,
+                };
+                self.regions
+                    .find(seen, &channels, image.height(), image.width())
+            })
+            .collect()
+    }
+
+    /// The end of [`Pipeline::inspect`]: from maps and features to decisions;
+    /// regions are left to [`Pipeline::regions_of`].
     ///
     /// # Errors
     /// As for [`Selection::apply`] and [`Classifier::predict`].
@@ -222,6 +256,7 @@ impl Pipeline {
                     decision: self.rule.decide(score),
                     map,
                     anomaly_score: Some(anomaly_score),
+                    regions: Regions::default(),
                     prediction,
                 }
             })

@@ -7,6 +7,8 @@
 use crate::classifier::Classifier;
 use crate::data::colour::ColourScale;
 use crate::data::format::PixelFormat;
+use crate::data::region::RegionRule;
+use crate::data::roi::RegionOfInterest;
 use crate::decision::Rule;
 use crate::draem::Draem;
 use crate::draem::model::DraemShape;
@@ -35,6 +37,7 @@ const MAX_FILE: u64 = 4 << 30;
 const DRAEM: &str = "draem.safetensors";
 const BACKBONE: &str = "backbone.safetensors";
 const CLASSIFIER: &str = "classifier.safetensors";
+const ROI: &str = "roi.png";
 
 /// Length and hash of one file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,9 @@ struct Manifest {
     hybrid: Option<HybridFacts>,
     rule: Rule,
     colour_scale: ColourScale,
+    /// Bundles before regions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    regions: Option<RegionRule>,
     training: Training,
     settings: Settings,
     files: BTreeMap<String, FileFacts>,
@@ -99,6 +105,9 @@ pub fn save(pipeline: &Pipeline, folder: &Path) -> Result<()> {
         parts.push((BACKBONE, hybrid.backbone.bytes.to_vec()));
         parts.push((CLASSIFIER, hybrid.classifier.to_bytes()?));
     }
+    if let Some(roi) = pipeline.draem.roi() {
+        parts.push((ROI, roi.to_png()?));
+    }
     let mut facts = BTreeMap::new();
     for (name, bytes) in parts {
         files::write_atomic(&folder.join(name), &bytes)?;
@@ -125,6 +134,7 @@ pub fn save(pipeline: &Pipeline, folder: &Path) -> Result<()> {
         }),
         rule: pipeline.rule.clone(),
         colour_scale: pipeline.scale,
+        regions: Some(pipeline.regions.clone()),
         training: pipeline.training.clone(),
         settings: pipeline.settings.clone(),
         files: facts,
@@ -274,12 +284,25 @@ fn read(
             .ok_or_else(|| malformed(format!("it does not list {name}")))?;
         checked(fetch(name)?, facts, &origin.join(name))
     };
+    let regions = match manifest.regions.clone() {
+        Some(regions) => regions,
+        None => manifest.colour_scale.regions(),
+    };
+    if !regions.usual().is_empty() && regions.usual().len() != manifest.draem.channels {
+        return Err(malformed("usual differences and channels disagree".into()));
+    }
     if manifest.draem.channels != manifest.pixels.channels.len() {
         return Err(malformed("channels of model and images differ".into()));
     }
-    let draem = || {
+    let draem = || -> Result<Draem> {
         let weights = candle_core::safetensors::load_buffer(&part(DRAEM)?, device)?;
-        Draem::new(manifest.draem, weights, device)
+        let mut draem = Draem::new(manifest.draem, weights, device)?;
+        draem.set_tiling(manifest.settings.draem.tiles);
+        if manifest.files.contains_key(ROI) {
+            let roi = RegionOfInterest::from_png(&part(ROI)?, &origin.join(ROI))?;
+            draem.set_roi(Some(roi));
+        }
+        Ok(draem)
     };
     let hybrid = || match manifest.hybrid.clone() {
         None => Ok(None),
@@ -319,6 +342,7 @@ fn read(
             hybrid,
             rule: manifest.rule,
             scale: manifest.colour_scale,
+            regions,
             training: manifest.training,
             settings: manifest.settings,
         },

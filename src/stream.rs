@@ -217,7 +217,8 @@ pub(crate) fn write_batch(
                     &inspection.decision,
                     inspection.prediction.as_ref(),
                     inspection.anomaly_score,
-                );
+                )
+                .with_regions(inspection.regions);
                 if let RowOutcome::Ok(scored) = &mut row.outcome {
                     scored.beside = beside;
                 }

@@ -78,7 +78,7 @@ pub fn run(args: &BenchArgs, common: &Common, terminal: &Terminal) -> Result<Out
     found
         .entries
         .truncate(usize::try_from(args.count).unwrap_or(usize::MAX));
-    let reader = ImageReader::new(format, options.limits());
+    let reader = ImageReader::new(format, options.limits()).within(pipeline.draem.roi());
     let classes = match &pipeline.hybrid {
         Some(_) => pipeline.classes.to_vec(),
         None => Vec::new(),

@@ -102,6 +102,7 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
         out: &results,
         options: ScoreOptions::default(),
         reading: &reading,
+        notes: Vec::new(),
     };
     let counts = job.run(common, terminal)?;
     let measured = measure(&pieces, &results, &bundle)?;
@@ -168,6 +169,7 @@ fn train(
         limits: Limits::default(),
         backbone: Some(bundled::backbone()?),
         pictures: Vec::new(),
+        roi: None,
         workspace: &folder,
         resume: false,
         recorder: None,

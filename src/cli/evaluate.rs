@@ -5,6 +5,7 @@ mod predictions;
 mod text;
 
 use super::data::DataArgs;
+use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
@@ -27,7 +28,9 @@ Examples:
   goma evaluate models/line3 erasers-of-march --beside models/resnet18 --plots compared
 
 A bundle is judged at its own threshold unless --threshold says otherwise, and its
-maps against the masks, where the data have any.
+maps against the masks, where the data have any: pixel ROC AUC, pixel average
+precision, and AUPRO up to a false-positive rate of 0.3, all over the pixels of the
+region of interest.
 
 The table has the columns id, label and score, or id, label and a probability
 p_CLASS for each class; a column group keeps pieces together in intervals. A label
@@ -71,6 +74,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "N")]
     bootstrap: Option<usize>,
     #[command(flatten)]
+    inspected: InspectedArgs,
+    #[command(flatten)]
     reading: DataArgs,
 }
 
@@ -78,6 +83,12 @@ pub struct EvaluateArgs {
 pub fn run(args: &EvaluateArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
     if let (Some(bundle), Some(data)) = (&args.bundle, &args.data) {
         return of_bundle(bundle, data, args, common, terminal);
+    }
+    if args.inspected.roi.is_some() || args.inspected.tiles.is_some() {
+        return Err(
+            Error::setting("--roi or --tiles", "predictions have no maps")
+                .help("name a bundle and data (goma evaluate BUNDLE DATA)"),
+        );
     }
     let Some(path) = &args.predictions else {
         return Err(Error::setting("BUNDLE", "none given").help(
@@ -128,9 +139,12 @@ fn of_bundle(
     common: &Common,
     terminal: &Terminal,
 ) -> Result<Outcome> {
-    let model = store::open_any(bundle, &super::device(common)?)?;
-    let about = model.inspector.about();
+    let mut model = store::open_any(bundle, &super::device(common)?)?;
     let mut reading = args.reading.options();
+    let notes = args
+        .inspected
+        .overrule(model.inspector.as_mut(), reading.limits())?;
+    let about = model.inspector.about();
     reading.classes = about.settings.classes;
     super::data::require_channels(&mut reading, about.format)?;
     reading.fallback = Some(about.format.clone());
@@ -146,7 +160,7 @@ fn of_bundle(
             data.display()
         )));
     }
-    let reader = ImageReader::new(dataset.format.clone(), reading.limits());
+    let reader = ImageReader::new(dataset.format.clone(), reading.limits()).within(about.roi);
     let seed = Seed::new(common.seed).derive("evaluate", 0);
     let other = match &args.beside {
         Some(path) => Some(store::open_any(path, &super::device(common)?)?),
@@ -168,6 +182,7 @@ fn of_bundle(
     }
     let (pixels, mut unreadable) = (judged.pixels, judged.unreadable);
     unreadable.extend(super::data::without_pixels(&dataset));
+    report.notes.extend(notes);
     report.notes.extend(dataset.notes.iter().cloned());
     report.notes.extend(
         unreadable

@@ -16,6 +16,8 @@ mod data;
 mod demo;
 mod evaluate;
 mod features;
+mod import;
+mod inspected;
 mod observer;
 mod pretrain;
 mod score;
@@ -49,6 +51,7 @@ enum Command {
     Ablate(ablate::AblateArgs),
     Compare(compare::CompareArgs),
     Features(features::FeaturesArgs),
+    Import(import::ImportArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
     Bench(bench::BenchArgs),
@@ -159,6 +162,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(&args, common, &terminal),
         Command::Compare(args) => compare::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
+        Command::Import(args) => import::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),
         Command::Pretrain(args) => pretrain::run(&args, common, &terminal),
         Command::Bench(args) => bench::run(&args, common, &terminal),

@@ -2,15 +2,17 @@
 //! a few batches are in memory, however many inputs there are.
 
 use super::data::DataArgs;
+use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
 use goma::data::inputs::{Input, Inputs, find_inputs};
 use goma::data::reader::ImageReader;
 use goma::files::Existing;
-use goma::pipeline::inspector::Inspector;
+use goma::pipeline::inspector::{About, Inspector};
 use goma::progress::Observer;
 use goma::report::journal::Fingerprint;
+use goma::report::regions::RegionFacts;
 use goma::report::run::{
     BesideFacts, BundleFacts, Counts, RuleFacts, RunFacts, ScoreColumn, summary_line,
 };
@@ -23,8 +25,8 @@ use std::path::{Path, PathBuf};
 
 /// Score pieces with a trained bundle
 ///
-/// Writes scores.csv (one row for every input, always), heatmaps/, report.html
-/// and run.json. An input that cannot be read gets a row with the reason, and
+/// Writes scores.csv (one row for every input, always), regions.csv (where and
+/// in which channel the maps stand out), heatmaps/, report.html and run.json. An input that cannot be read gets a row with the reason, and
 /// exit code 3. A run stopped at any moment goes on with --resume.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -45,7 +47,8 @@ pub struct ScoreArgs {
     /// Format of the scores table: csv, jsonl or parquet
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
     format: String,
-    /// Save the raw maps as maps/ID.npy (f32, height x width of the model)
+    /// Save the raw maps as maps/ID.npy (f32, height x width of the model, or of
+    /// the piece where it was cut into tiles)
     #[arg(long)]
     maps: bool,
     /// A second bundle, whose verdict for each piece stands in further columns:
@@ -65,13 +68,21 @@ pub struct ScoreArgs {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
+    inspected: InspectedArgs,
+    #[command(flatten)]
     reading: DataArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
     let device = super::device(common)?;
-    let model = store::open_any(&args.bundle, &device)?;
+    let mut model = store::open_any(&args.bundle, &device)?;
+    let notes = args
+        .inspected
+        .overrule(model.inspector.as_mut(), args.reading.options().limits())?;
+    for note in &notes {
+        terminal.say(&format!("note: {note}"));
+    }
     let beside = match &args.beside {
         Some(path) => Some((name_of(path), store::open_any(path, &device)?)),
         None => None,
@@ -97,6 +108,7 @@ pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Out
             ..ScoreOptions::default()
         },
         reading: &args.reading,
+        notes,
     };
     let counts = job.run(common, terminal)?;
     if common.json {
@@ -143,6 +155,8 @@ pub struct Job<'a> {
     pub options: ScoreOptions,
     /// How inputs are read.
     pub reading: &'a DataArgs,
+    /// What else a reader of the report should know.
+    pub notes: Vec<String>,
 }
 
 impl Job<'_> {
@@ -182,7 +196,7 @@ impl Job<'_> {
         for note in &inputs.notes {
             terminal.say(&format!("note: {note}"));
         }
-        let reader = ImageReader::new(format, options.limits());
+        let reader = ImageReader::new(format, options.limits()).within(about.roi);
         let facts = self.facts(common, &inputs, &reader);
         let classes = match about.names_classes {
             true => about.classes.to_vec(),
@@ -261,6 +275,7 @@ impl Job<'_> {
                 ..RuleFacts::of(rule, column)
             },
             colour_scale: Some(about.scale),
+            regions: about.regions.map(RegionFacts::of),
             beside: self.beside.map(|(name, other)| BesideFacts {
                 name: name.to_string(),
                 hash: other.hash.clone(),
@@ -281,9 +296,33 @@ impl Job<'_> {
                     "options",
                     format!("{} {}", self.options.maps, self.options.heatmaps),
                 )
+                .with("inspected", inspected(&about))
                 .with_list("inputs", listed),
-            notes: [about.training.notes.clone(), inputs.notes.clone()].concat(),
+            notes: [
+                about.roi.map_or_else(Vec::new, |roi| {
+                    let share = 100.0 * roi.share();
+                    vec![format!(
+                        "Region of interest: {share:.0}% of each photograph is inspected."
+                    )]
+                }),
+                self.notes.clone(),
+                about.training.notes.clone(),
+                inputs.notes.clone(),
+            ]
+            .concat(),
             ..RunFacts::default()
         }
     }
+}
+
+/// Which part of a piece is inspected, and how, for `--resume`.
+fn inspected(about: &About<'_>) -> String {
+    let roi = about.roi.map_or_else(
+        || "all".to_string(),
+        |roi| {
+            let pixels: Vec<u8> = roi.mask().iter().map(|&i| u8::from(i)).collect();
+            format!("{:?} {}", roi.mask().dim(), &store::sha256(&pixels)[..16])
+        },
+    );
+    format!("{roi}, tiles {}", about.tiling.name())
 }

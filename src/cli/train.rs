@@ -5,6 +5,7 @@ mod baseline;
 pub use baseline::start;
 
 use super::data::DataArgs;
+use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
@@ -51,6 +52,7 @@ use std::path::{Path, PathBuf};
   goma train tiles --out models/tiles --preset fast --test-share 0.25 --threshold recall:0.98
   goma train good-only --out models/new --model draem --test-share 0
   goma train erasers --out models/careful --contamination 0.05
+  goma train plates --out models/plates --roi face.png --tiles overlap
   goma train erasers --out models/resnet18 --model resnet18 --preset paper
   goma train erasers --out models/top --model resnet18 --freeze layer3 --set baseline.dropout=0.3
   goma train steel --out models/steel --model resnet18 --preset metal --set baseline.input=canny
@@ -111,6 +113,8 @@ pub struct TrainArgs {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
+    inspected: InspectedArgs,
+    #[command(flatten)]
     reading: DataArgs,
 }
 
@@ -151,6 +155,12 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     };
     let limits = options.limits();
     if let Some(kind) = supervised {
+        if args.inspected.roi.is_some() || args.inspected.tiles.is_some() {
+            return Err(Error::setting(
+                "--roi or --tiles",
+                "belongs to an anomaly model: hybrid or draem",
+            ));
+        }
         let asked = baseline::Asked {
             args,
             kind,
@@ -161,6 +171,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         };
         return baseline::run(asked, common, terminal);
     }
+    let roi = args.inspected.roi(limits)?;
     let backbone = match (settings.model, &args.weights) {
         (ModelKind::Hybrid, None) => Some(bundled::backbone()?),
         (ModelKind::Hybrid, Some(path)) => Some(read_weights(path)?),
@@ -196,6 +207,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         limits,
         backbone,
         pictures,
+        roi,
         workspace: &out,
         resume: args.resume,
         recorder: Some(&recorder),
@@ -302,6 +314,9 @@ fn settings(args: &TrainArgs, common: &Common) -> Result<Settings> {
     set("classifier.kind", &args.classifier);
     set("baseline.freeze", &args.freeze);
     let mut settings = Settings::preset(&args.preset)?.with(config.as_deref(), &pairs)?;
+    if let Some(tiling) = args.inspected.tiling() {
+        settings.draem.tiles = tiling;
+    }
     if let Some(mode) = args.input.as_deref().and_then(InputMode::named) {
         settings.features.input = mode;
     }

@@ -332,6 +332,7 @@ fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
         let seed = Seed::new(0);
         let pieces = Pieces {
             train: &resized,
+            regions: &[],
             validation: &[],
         };
         let watch = Watch {

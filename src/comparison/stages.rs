@@ -386,6 +386,7 @@ impl<'a> Stages<'a> {
                 reader: &self.reader,
                 options,
                 pictures: self.pictures,
+                roi: None,
                 seed: division.seed.derive("draem", source.number),
                 device: self.device,
                 checkpoint: &|_, _| checkpoint.clone(),

@@ -7,7 +7,11 @@ use ndarray::Array2;
 
 /// `[height, width]`, the probability of a defect for each pixel, in `0..=1`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AnomalyMap(Array2<f32>);
+pub struct AnomalyMap {
+    values: Array2<f32>,
+    /// Side of the image score's window.
+    window: usize,
+}
 
 impl AnomalyMap {
     /// Takes the probabilities `[height, width]`.
@@ -29,13 +33,48 @@ impl AnomalyMap {
         } else {
             values.as_standard_layout().into_owned()
         };
-        Ok(Self(values))
+        Ok(Self {
+            window: score_window(values.nrows()),
+            values,
+        })
     }
 
     /// The probabilities, `[height, width]`.
     #[must_use]
     pub fn values(&self) -> &Array2<f32> {
-        &self.0
+        &self.values
+    }
+
+    /// The map with the image score's window of a model of `size` x `size`: for
+    /// maps blended from tiles, on which a defect is as large as on one tile.
+    #[must_use]
+    pub fn with_window_of(self, size: usize) -> Self {
+        Self {
+            window: score_window(size),
+            ..self
+        }
+    }
+
+    /// The map with 0 outside a region of interest of the same size.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the sizes differ.
+    pub fn within(mut self, inside: &Array2<bool>) -> Result<Self> {
+        if inside.dim() != self.values.dim() {
+            return Err(Error::shape(
+                "region of interest",
+                inside.dim(),
+                self.values.dim(),
+            ));
+        }
+        ndarray::Zip::from(&mut self.values)
+            .and(inside)
+            .for_each(|value, &inside| {
+                if !inside {
+                    *value = 0.0;
+                }
+            });
+        Ok(self)
     }
 
     /// The map at another size, as [`Image::resize`](crate::data::image::Image::resize) does it.
@@ -43,7 +82,7 @@ impl AnomalyMap {
     /// # Errors
     /// [`Error::Shape`] if a side is zero.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
-        let from = self.0.dim();
+        let from = self.values.dim();
         if (height, width) == from {
             return Ok(self.clone());
         }
@@ -54,23 +93,25 @@ impl AnomalyMap {
         let mut values = Array2::zeros((height, width));
         resize_plane(
             &mut Resizer::new(),
-            self.0.as_slice().expect("kept in standard layout"),
+            self.values.as_slice().expect("kept in standard layout"),
             from,
             values.as_slice_mut().expect("freshly made"),
             (height, width),
         );
-        Ok(Self(values))
+        Ok(Self {
+            values,
+            window: score_window(height),
+        })
     }
 
     /// The maximum of the map after a square mean filter.
     ///
-    /// The window is 21 x 21 at 256 x 256 and scales with the height, kept odd;
-    /// pixels outside count as zero and the divisor stays the full window, as
+    /// The window is 21 x 21 at 256 x 256 and scales with the height (with the
+    /// model's size, where tiles were blended), kept odd; pixels outside count as zero and the divisor stays the full window, as
     /// `avg_pool2d(map, 21, stride=1, padding=10)` of the original code does.
     #[must_use]
     pub fn image_score(&self) -> f64 {
-        let window = score_window(self.0.nrows());
-        mean_filter(&self.0, window)
+        mean_filter(&self.values, self.window)
             .iter()
             .fold(0.0f64, |top, &v| top.max(v))
     }
@@ -113,6 +154,22 @@ mod tests {
         assert_eq!(score_window(256), 21);
         assert_eq!(score_window(128), 11);
         assert_eq!(score_window(1), 1);
+    }
+
+    #[test]
+    fn a_map_blended_from_tiles_keeps_the_window_of_one() {
+        let mut values = Array2::zeros((512, 512));
+        values[[100, 40]] = 0.882;
+        let map = AnomalyMap::new(values).unwrap().with_window_of(256);
+        assert!((map.image_score() - 0.882 / 441.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn outside_the_region_of_interest_the_map_is_zero() {
+        let inside = Array2::from_shape_fn((4, 4), |(_, x)| x < 2);
+        let map = AnomalyMap::new(Array2::ones((4, 4))).unwrap();
+        assert_eq!(map.clone().within(&inside).unwrap().values().sum(), 8.0);
+        assert!(map.within(&Array2::from_elem((2, 2), true)).is_err());
     }
 
     #[test]

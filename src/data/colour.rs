@@ -12,6 +12,7 @@
 
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
+use crate::data::region::{RegionRule, UsualDifferences};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
@@ -20,6 +21,8 @@ use std::sync::OnceLock;
 const QUIET_SHARE: f64 = 0.99;
 /// The share of good pieces whose brightest pixel lies below the "good peak".
 const PEAK_SHARE: f64 = 0.95;
+/// Share of good pixels that no region reaches down to.
+const REGION_SHARE: f64 = 0.999;
 /// The good peak lies at one part in this many of the ramp.
 const PEAK_POSITION: f64 = 3.0;
 /// The ramp spans at least this much, lest the noise of a near-perfect map
@@ -128,6 +131,17 @@ impl ColourScale {
         self.white
     }
 
+    /// The region rule of a bundle that has none of its own: from the third of
+    /// the ramp on, where [`Calibration`] puts the good peak, with a peak in its
+    /// upper half, since a ramp that ends at 1 has the good peak further up.
+    #[must_use]
+    pub fn regions(&self) -> RegionRule {
+        let at = |share: f32| self.low + share * (self.high - self.low);
+        let basis = "the middle of the colour scale: the model was trained before regions";
+        RegionRule::new(at(1.0 / PEAK_POSITION as f32), at(0.5), Vec::new(), basis)
+            .expect("above 0, at most 1")
+    }
+
     /// Where an anomaly value lies on the ramp: 0 at or below `low`, 1 at or
     /// above `high`.
     #[must_use]
@@ -188,12 +202,16 @@ fn ramp_colour(t: f64) -> [u8; 3] {
 ///   good pieces lies, and `high = low + 3 (peak - low)`: what good pieces
 ///   show at worst stays in the first third of the ramp. `high` is at most 1
 ///   and at least `low + 0.05`.
+/// - the [`RegionRule`] asks for the good peak (at least `low` and a third of the
+///   least span) and reaches down to the value below which 99.9% of all good
+///   pixels lie; and it knows what differences are usual;
 /// - `white` is 1, or the 99.9% quantile of the pixels where that is below 0.5.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     values: Histogram,
     peaks: Histogram,
     pixels: Histogram,
+    differences: UsualDifferences,
 }
 
 impl Default for Calibration {
@@ -210,15 +228,24 @@ impl Calibration {
             values: Histogram::new(),
             peaks: Histogram::new(),
             pixels: Histogram::new(),
+            differences: UsualDifferences::default(),
         }
     }
 
     /// Takes the map of one good piece.
     pub fn add_map(&mut self, map: &AnomalyMap) {
+        self.add_map_within(map, None);
+    }
+
+    /// Takes the map of one good piece, of pixels `inside` alone, where that is
+    /// given at the map's size: the zeros outside say nothing of good pieces.
+    pub fn add_map_within(&mut self, map: &AnomalyMap, inside: Option<&ndarray::Array2<bool>>) {
         let mut peak = 0.0f32;
-        for &v in map.values() {
-            self.values.add(v);
-            peak = peak.max(v);
+        for (at, &v) in map.values().indexed_iter() {
+            if inside.is_none_or(|inside| inside.get(at) == Some(&true)) {
+                self.values.add(v);
+                peak = peak.max(v);
+            }
         }
         self.peaks.add(peak);
     }
@@ -230,11 +257,19 @@ impl Calibration {
         }
     }
 
-    /// The scale.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if no map was added.
-    pub fn finish(&self) -> Result<ColourScale> {
+    /// Takes what the model saw in one good piece and what it restored of it; of
+    /// pixels `inside` alone, where that is given.
+    pub fn add_differences(
+        &mut self,
+        seen: &Image,
+        restored: &Image,
+        inside: Option<&ndarray::Array2<bool>>,
+    ) {
+        self.differences.add(seen, restored, inside);
+    }
+
+    /// `low` and the good peak.
+    fn levels(&self) -> Result<(f64, f64)> {
         let (Some(quiet), Some(peak)) = (
             self.values.quantile(QUIET_SHARE),
             self.peaks.quantile(PEAK_SHARE),
@@ -243,7 +278,32 @@ impl Calibration {
                 "no anomaly map of a good piece to calibrate the colour scale on",
             ));
         };
-        let low = quiet.min(1.0 - LEAST_SPAN);
+        Ok((quiet.min(1.0 - LEAST_SPAN), peak))
+    }
+
+    /// What counts as a region of a map.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if no map was added.
+    pub fn regions(&self) -> Result<RegionRule> {
+        let (low, peak) = self.levels()?;
+        let high = peak.clamp(low + LEAST_SPAN / PEAK_POSITION, 1.0);
+        let reach = self.values.quantile(REGION_SHARE).unwrap_or(low);
+        let basis = format!(
+            "the maps of {:.0}% of {} good pieces stay below it everywhere",
+            100.0 * PEAK_SHARE,
+            self.peaks.total
+        );
+        let means = self.differences.means();
+        RegionRule::new(reach.min(high) as f32, high as f32, means, basis)
+    }
+
+    /// The scale.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if no map was added.
+    pub fn finish(&self) -> Result<ColourScale> {
+        let (low, peak) = self.levels()?;
         let high = (low + PEAK_POSITION * (peak - low)).clamp(low + LEAST_SPAN, 1.0);
         let white = match self.pixels.quantile(0.999) {
             Some(v) if v < 0.5 => v.max(1.0 / 255.0),
@@ -320,6 +380,36 @@ mod tests {
     #[test]
     fn no_map_is_an_error() {
         assert!(ColourScale::calibrate([]).is_err());
+        assert!(Calibration::new().regions().is_err());
+    }
+
+    #[test]
+    fn zeros_outside_the_region_of_interest_do_not_lower_the_scale() {
+        let inside = Array2::from_shape_fn((32, 32), |(y, _)| y < 8);
+        let mut within = Calibration::new();
+        let map = AnomalyMap::new(Array2::from_elem((32, 32), 0.3)).unwrap();
+        within.add_map_within(&map.within(&inside).unwrap(), Some(&inside));
+        assert!((within.finish().unwrap().low() - 0.3).abs() < 1e-4);
+    }
+
+    #[test]
+    fn regions_begin_where_good_pieces_end() {
+        let mut calibration = Calibration::new();
+        // 19 of 20 good pieces stay at 0.2.
+        for peak in [0.2; 19].into_iter().chain([0.9]) {
+            calibration.add_map(&flat(0.02, peak));
+        }
+        let rule = calibration.regions().unwrap();
+        assert!((rule.high() - 0.2).abs() < 1e-4, "{rule:?}");
+        // One pixel in a thousand is a peak, the others are flat.
+        assert!((rule.low() - 0.02).abs() < 1e-4, "{rule:?}");
+        assert!(rule.basis().contains("95% of 20"), "{}", rule.basis());
+        let of_scale = calibration.finish().unwrap().regions();
+        assert!((of_scale.low() - 0.2).abs() < 1e-3 && of_scale.high() > of_scale.low());
+        // Good pieces without any anomaly leave room for noise.
+        let mut calm = Calibration::new();
+        calm.add_map(&flat(0.0, 0.0));
+        assert!(calm.regions().unwrap().high() > 0.016);
     }
 
     #[test]

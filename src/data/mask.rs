@@ -20,45 +20,85 @@ const MAX_INDEX: f64 = 15.0;
 /// [`Error::Io`]; [`Error::Malformed`] if the file is no picture or
 /// two-dimensional array.
 pub fn read_mask(path: &Path, limits: Limits) -> Result<Array2<bool>> {
-    let picture = match decode::decode(path, limits)? {
-        Decoded::Picture(picture) => picture,
-        Decoded::Array(array) => match array.shape[..] {
-            [height, width] => Picture {
-                height,
-                width,
-                channels: 1,
-                order: AxisOrder::ChannelsLast,
-                values: array.values,
+    let levels = Levels::read(path, limits)?;
+    Ok(levels.values.mapv(|v| levels.counts(v)))
+}
+
+/// A mask's numbers before they are judged.
+pub(crate) struct Levels {
+    /// `[height, width]`, the largest channel of each pixel.
+    pub values: Array2<f64>,
+    /// What white is.
+    white: f64,
+    /// The numbers are indices of kinds, not shades.
+    indices: bool,
+}
+
+impl Levels {
+    /// Reads a picture or a two-dimensional array.
+    ///
+    /// # Errors
+    /// As [`read_mask`].
+    pub fn read(path: &Path, limits: Limits) -> Result<Self> {
+        let picture = match decode::decode(path, limits)? {
+            Decoded::Picture(picture) => picture,
+            Decoded::Array(array) => match array.shape[..] {
+                [height, width] => Picture {
+                    height,
+                    width,
+                    channels: 1,
+                    order: AxisOrder::ChannelsLast,
+                    values: array.values,
+                },
+                _ => {
+                    return Err(Error::malformed(
+                        path,
+                        format!("mask of shape {:?}, height x width expected", array.shape),
+                    ));
+                }
             },
-            _ => {
-                return Err(Error::malformed(
-                    path,
-                    format!("mask of shape {:?}, height x width expected", array.shape),
-                ));
+        };
+        let (values, white): (Vec<f64>, f64) = match &picture.values {
+            Values::U8(v) => (v.iter().map(|&x| f64::from(x)).collect(), 255.0),
+            Values::U16(v) => {
+                // 8-bit masks saved with 16.
+                let narrow = v.iter().all(|&x| x <= 255);
+                let white = if narrow { 255.0 } else { 65535.0 };
+                (v.iter().map(|&x| f64::from(x)).collect(), white)
             }
-        },
-    };
-    let (values, white): (Vec<f64>, f64) = match &picture.values {
-        Values::U8(v) => (v.iter().map(|&x| f64::from(x)).collect(), 255.0),
-        Values::U16(v) => {
-            // 8-bit masks saved with 16.
-            let narrow = v.iter().all(|&x| x <= 255);
-            let white = if narrow { 255.0 } else { 65535.0 };
-            (v.iter().map(|&x| f64::from(x)).collect(), white)
+            Values::F32(v) => (v.iter().map(|&x| f64::from(x)).collect(), 1.0),
+            Values::F64(v) => (v.clone(), 1.0),
+        };
+        let (height, width, channels) = (picture.height, picture.width, picture.channels);
+        let at = |y: usize, x: usize, c: usize| match picture.order {
+            AxisOrder::ChannelsFirst => (c * height + y) * width + x,
+            AxisOrder::ChannelsLast => (y * width + x) * channels + c,
+        };
+        Ok(Self {
+            indices: white > 1.0 && values.iter().all(|&v| v <= MAX_INDEX),
+            values: Array2::from_shape_fn((height, width), |(y, x)| {
+                (0..channels)
+                    .map(|c| values[at(y, x, c)])
+                    .fold(f64::NEG_INFINITY, f64::max)
+            }),
+            white,
+        })
+    }
+
+    /// Whether a pixel of this value counts.
+    pub fn counts(&self, value: f64) -> bool {
+        if self.indices {
+            value > 0.0
+        } else {
+            value >= self.white / 2.0
         }
-        Values::F32(v) => (v.iter().map(|&x| f64::from(x)).collect(), 1.0),
-        Values::F64(v) => (v.clone(), 1.0),
-    };
-    let indices = white > 1.0 && values.iter().all(|&v| v <= MAX_INDEX);
-    let counts = |v: f64| if indices { v > 0.0 } else { v >= white / 2.0 };
-    let (height, width, channels) = (picture.height, picture.width, picture.channels);
-    let at = |y: usize, x: usize, c: usize| match picture.order {
-        AxisOrder::ChannelsFirst => (c * height + y) * width + x,
-        AxisOrder::ChannelsLast => (y * width + x) * channels + c,
-    };
-    Ok(Array2::from_shape_fn((height, width), |(y, x)| {
-        (0..channels).any(|c| counts(values[at(y, x, c)]))
-    }))
+    }
+
+    /// Whether a value is neither black nor white, nor an index.
+    pub fn is_grey(&self, value: f64) -> bool {
+        let share = value / self.white;
+        !(self.indices || share <= 0.1 || share >= 0.9)
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub mod mask;
 pub mod npy;
 pub mod prediction;
 pub mod reader;
+pub mod region;
+pub mod roi;
 pub mod sample;
 pub(crate) mod survey;
 

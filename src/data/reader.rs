@@ -7,6 +7,7 @@ use crate::data::format::{PixelFormat, RANGE_TOLERANCE};
 use crate::data::image::Image;
 use crate::data::mask;
 use crate::data::npy::{NpyArray, Values};
+use crate::data::roi::RegionOfInterest;
 use crate::data::sample::{PixelSource, Sample};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3};
@@ -19,6 +20,7 @@ const REEXPORT: &str = "choose a model trained on these channels, or re-export t
 pub struct ImageReader {
     format: PixelFormat,
     limits: Limits,
+    roi: Option<RegionOfInterest>,
 }
 
 /// Numbers of one file, `[height, width, channels]` in either order.
@@ -34,7 +36,20 @@ impl ImageReader {
     /// A reader for files of this format.
     #[must_use]
     pub fn new(format: PixelFormat, limits: Limits) -> Self {
-        Self { format, limits }
+        Self {
+            format,
+            limits,
+            roi: None,
+        }
+    }
+
+    /// A reader that refuses photographs that a region of interest does not fit.
+    #[must_use]
+    pub fn within(self, roi: Option<&RegionOfInterest>) -> Self {
+        Self {
+            roi: roi.cloned(),
+            ..self
+        }
     }
 
     /// The format it reads.
@@ -53,9 +68,16 @@ impl ImageReader {
     /// [`Error::Sample`] with the sample's id and path, around: [`Error::Io`];
     /// [`Error::Malformed`] for a damaged file or a value outside the range;
     /// [`Error::Channels`] for another number of channels; [`Error::Shape`] if
-    /// the files of one sample differ in size.
+    /// the files of one sample differ in size, or the region of interest has
+    /// another shape.
     pub fn read(&self, sample: &Sample) -> Result<Image> {
         self.read_source(&sample.source)
+            .and_then(|image| {
+                if let Some(roi) = &self.roi {
+                    roi.check(image.height(), image.width())?;
+                }
+                Ok(image)
+            })
             .map_err(|source| Error::Sample {
                 id: sample.id.to_string(),
                 path: sample.path().into(),

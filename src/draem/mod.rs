@@ -12,18 +12,21 @@
 pub mod augment;
 pub mod checkpoint;
 pub mod contamination;
+pub mod import;
 pub mod loss;
 pub mod model;
 pub mod network;
 pub mod perlin;
 pub mod simulate;
 pub mod source;
+pub mod tiles;
 pub mod train;
 pub mod validate;
 
 pub use model::Draem;
 pub use simulate::SimulationOptions;
 pub use source::{AnomalySource, DefectKind};
+pub use tiles::Tiling;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -65,6 +68,9 @@ pub struct DraemOptions {
     /// Share of the good training pieces that may be mislabelled defects: those
     /// that the model finds most anomalous are left out. 0: none.
     pub contamination: f64,
+    /// What is done with pieces larger than the model: `off` reduces them to its
+    /// size, `overlap` cuts them into tiles at full resolution.
+    pub tiles: Tiling,
     /// How defects are simulated.
     pub simulation: SimulationOptions,
 }
@@ -85,6 +91,7 @@ impl Default for DraemOptions {
             validations: 10,
             validation_share: 0.05,
             contamination: 0.0,
+            tiles: Tiling::Off,
             simulation: SimulationOptions {
                 rotate_share: 0.0,
                 displaced_share: 0.25,
@@ -125,6 +132,7 @@ impl DraemOptions {
             validations: 10,
             validation_share: 0.0,
             contamination: 0.0,
+            tiles: Tiling::Off,
             simulation: SimulationOptions::default(),
         }
     }

@@ -1,16 +1,19 @@
 //! `Draem`: the trained anomaly model, which draws the anomaly map.
 
 use super::network::Networks;
+use super::tiles::{Blend, Grid, Tile, Tiling};
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
+use crate::data::roi::RegionOfInterest;
 use crate::error::{Error, Result};
 use crate::nn::engine::Engine;
 use crate::nn::layers::Mode;
 use crate::nn::parameters::Parameters;
 use candle_core::{Device, Tensor};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What a trained anomaly model is, beside its weights.
@@ -35,14 +38,23 @@ pub struct Draem {
     parameters: Parameters,
     /// Draws in place of `networks` on the CPU.
     engine: Option<Engine>,
+    tiling: Tiling,
+    roi: Option<RegionOfInterest>,
 }
+
+/// Tiles of one piece that are in memory at a time.
+const TILES_AT_ONCE: usize = 8;
 
 /// What the model sees in one image.
 #[derive(Debug, Clone)]
 pub struct Drawing {
-    /// Probability of a defect for each pixel, at the model's size.
+    /// Probability of a defect for each pixel, at the model's size (at the
+    /// piece's own, where it was cut into tiles); 0 outside the region of
+    /// interest.
     pub map: AnomalyMap,
-    /// The restored image at the model's size.
+    /// The image as the networks saw it, at the map's size.
+    pub seen: Image,
+    /// The image as they restored it, at the map's size.
     pub restored: Image,
 }
 
@@ -86,7 +98,46 @@ impl Draem {
             networks,
             parameters,
             engine,
+            tiling: Tiling::Off,
+            roi: None,
         })
+    }
+
+    /// Sets what is done with pieces larger than the model.
+    pub fn set_tiling(&mut self, tiling: Tiling) {
+        self.tiling = tiling;
+    }
+
+    /// What is done with pieces larger than the model.
+    #[must_use]
+    pub fn tiling(&self) -> Tiling {
+        self.tiling
+    }
+
+    /// Sets the part of a piece that is inspected; `None` is all of it.
+    pub fn set_roi(&mut self, roi: Option<RegionOfInterest>) {
+        self.roi = roi;
+    }
+
+    /// The part of a piece that is inspected; `None` is all of it.
+    #[must_use]
+    pub fn roi(&self) -> Option<&RegionOfInterest> {
+        self.roi.as_ref()
+    }
+
+    /// The images with black outside the region of interest: what features are
+    /// made of.
+    ///
+    /// # Errors
+    /// As [`RegionOfInterest::check`].
+    pub fn inspected<'a>(&self, images: &'a [Image]) -> Result<Cow<'a, [Image]>> {
+        match &self.roi {
+            None => Ok(Cow::Borrowed(images)),
+            Some(roi) => {
+                let blank = images.par_iter().map(|image| roi.blank(image));
+                Ok(Cow::Owned(blank.collect::<Result<_>>()?))
+            }
+        }
     }
 
     /// Channels, size and widths.
@@ -105,6 +156,13 @@ impl Draem {
         self.engine.as_ref().map_or(Ok(()), of)
     }
 
+    /// The names of all weights.
+    #[must_use]
+    pub fn weight_names(&self) -> std::collections::BTreeSet<String> {
+        let tensors = self.parameters.tensors().into_iter();
+        tensors.map(|(name, _)| name).collect()
+    }
+
     /// The weights as a safetensors file.
     ///
     /// # Errors
@@ -116,37 +174,112 @@ impl Draem {
     /// Draws the maps of a batch; an image's map does not depend on the others.
     ///
     /// # Errors
-    /// [`Error::Shape`] if an image has other channels.
+    /// [`Error::Shape`] if an image has other channels, or another shape than
+    /// the region of interest.
     pub fn draw(&self, images: &[Image]) -> Result<Vec<Drawing>> {
+        let DraemShape { channels, size, .. } = self.shape;
+        for image in images {
+            if image.channels() != channels {
+                return Err(Error::shape("channels", image.channels(), channels));
+            }
+            if let Some(roi) = &self.roi {
+                roi.check(image.height(), image.width())?;
+            }
+        }
+        let is_cut = |image: &Image| self.tiling.cuts(image.height(), image.width(), size);
+        let whole: Vec<&Image> = images.iter().filter(|i| !is_cut(i)).collect();
+        let mut drawn = self.draw_whole(&whole)?.into_iter();
+        images
+            .iter()
+            .map(|image| {
+                let drawing = match is_cut(image) {
+                    true => self.draw_tiles(image)?,
+                    false => drawn.next().expect("one for each whole image"),
+                };
+                self.within_roi(drawing)
+            })
+            .collect()
+    }
+
+    /// Images reduced (or enlarged) to the model's size, all at once.
+    fn draw_whole(&self, images: &[&Image]) -> Result<Vec<Drawing>> {
+        let size = self.shape.size;
+        let seen: Vec<Image> = images
+            .par_iter()
+            .map(|image| image.resize(size, size))
+            .collect::<Result<_>>()?;
+        let drawn = self.run(&seen)?;
+        seen.into_iter()
+            .zip(drawn)
+            .map(|(seen, (restored, map))| {
+                let map = Array2::from_shape_vec((size, size), map).expect("one value a pixel");
+                let restored = Array3::from_shape_vec((seen.channels(), size, size), restored)
+                    .expect("one value a pixel and channel");
+                drawing(map, seen, restored, size)
+            })
+            .collect()
+    }
+
+    /// An image in tiles at full resolution, their maps blended.
+    fn draw_tiles(&self, image: &Image) -> Result<Drawing> {
+        let DraemShape { channels, size, .. } = self.shape;
+        let grid = Grid::new(image.height(), image.width(), size);
+        let (height, width) = grid.extent();
+        let seen = grid.fit(image)?;
+        let inside = match &self.roi {
+            Some(roi) => Some(roi.resized(height, width)?),
+            None => None,
+        };
+        // What lies outside wholly is 0 anyway.
+        let counts = |tile: &Tile| {
+            inside
+                .as_ref()
+                .is_none_or(|inside| grid.cut_mask(inside, *tile).iter().any(|&i| i))
+        };
+        let tiles: Vec<Tile> = grid.tiles().filter(counts).collect();
+        let blend = Blend::new(&grid);
+        let mut map = Array2::zeros((height, width));
+        let mut restored = Array3::zeros((channels, height, width));
+        for chunk in tiles.chunks(TILES_AT_ONCE) {
+            let cuts: Vec<Image> = chunk
+                .iter()
+                .map(|tile| Image::new(grid.cut(&seen, *tile)))
+                .collect::<Result<_>>()?;
+            for (tile, (planes, of_map)) in chunk.iter().zip(self.run(&cuts)?) {
+                let plane = |values| {
+                    ArrayView2::from_shape((size, size), values).expect("one value a pixel")
+                };
+                blend.add(&grid, *tile, plane(&of_map), map.view_mut());
+                for (values, whole) in planes.chunks(size * size).zip(restored.outer_iter_mut()) {
+                    blend.add(&grid, *tile, plane(values), whole);
+                }
+            }
+        }
+        // Sums of weights that are 1 but for rounding.
+        map.mapv_inplace(|v: f32| v.clamp(0.0, 1.0));
+        drawing(map, seen, restored, size)
+    }
+
+    fn within_roi(&self, drawing: Drawing) -> Result<Drawing> {
+        let Some(roi) = &self.roi else {
+            return Ok(drawing);
+        };
+        let (height, width) = drawing.map.values().dim();
+        Ok(Drawing {
+            map: drawing.map.within(&roi.resized(height, width)?)?,
+            ..drawing
+        })
+    }
+
+    /// Restored image and map of images of the model's size.
+    fn run(&self, images: &[Image]) -> Result<Vec<RawDrawing>> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let DraemShape { channels, size, .. } = self.shape;
-        let resized: Vec<Image> = images
-            .par_iter()
-            .map(|image| {
-                if image.channels() != channels {
-                    return Err(Error::shape("channels", image.channels(), channels));
-                }
-                image.resize(size, size)
-            })
-            .collect::<Result<_>>()?;
-        let drawn = match &self.engine {
-            Some(engine) => self.draw_with(engine, &resized)?,
-            None => self.draw_with_networks(&resized)?,
-        };
-        drawn
-            .into_iter()
-            .map(|(restored, map)| {
-                let map = Array2::from_shape_vec((size, size), map).expect("one value a pixel");
-                let restored = Array3::from_shape_vec((channels, size, size), restored)
-                    .expect("one value a pixel and channel");
-                Ok(Drawing {
-                    map: AnomalyMap::new(map)?,
-                    restored: Image::new(restored.mapv_into(|v| v.clamp(0.0, 1.0)))?,
-                })
-            })
-            .collect()
+        match &self.engine {
+            Some(engine) => self.draw_with(engine, images),
+            None => self.draw_with_networks(images),
+        }
     }
 
     fn draw_with(&self, engine: &Engine, images: &[Image]) -> Result<Vec<RawDrawing>> {
@@ -192,6 +325,15 @@ impl Draem {
         let of = |engine: &Engine| engine.multiply_adds(size, size);
         self.engine.as_ref().map(of).transpose()
     }
+}
+
+/// Puts a drawing together; the score's window is that of the model's size.
+fn drawing(map: Array2<f32>, seen: Image, restored: Array3<f32>, size: usize) -> Result<Drawing> {
+    Ok(Drawing {
+        map: AnomalyMap::new(map)?.with_window_of(size),
+        seen,
+        restored: Image::new(restored.mapv_into(|v| v.clamp(0.0, 1.0)))?,
+    })
 }
 
 /// Restored image and map, in reading order.

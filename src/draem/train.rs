@@ -26,11 +26,12 @@ use crate::nn::parameters::Parameters;
 use crate::progress::Observer;
 use crate::random::Seed;
 use candle_core::{Device, Tensor};
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Good images, `[channels, size, size]`, all of one shape.
@@ -38,6 +39,8 @@ use std::time::{Duration, Instant};
 pub struct Pieces<'a> {
     /// What is trained on.
     pub train: &'a [Array3<f32>],
+    /// Where in those losses are taken; empty: everywhere.
+    pub regions: &'a LossRegions,
     /// What is validated on. Without any, the last weights are kept.
     pub validation: &'a [Array3<f32>],
 }
@@ -113,7 +116,13 @@ pub struct Watch<'a> {
 /// How often the checkpoint is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
+/// The part of each image that losses are taken in, `[size, size]`, in the order
+/// of the images; none at all if they are taken everywhere.
+pub type LossRegions = [Arc<Array2<bool>>];
+
 /// Trains on good images.
+///
+/// Where `regions` are given, losses are taken inside them alone.
 ///
 /// The same images, options and seed give the same weights, also across a stop
 /// and a resume, on the CPU.
@@ -143,6 +152,10 @@ pub fn fit(
     let mut all = images.iter().chain(pieces.validation);
     if let Some(other) = all.find(|i| i.dim() != expected) {
         return Err(Error::shape("training image", other.dim(), expected));
+    }
+    let regions = pieces.regions.len();
+    if regions > 0 && regions != images.len() {
+        return Err(Error::shape("loss regions", regions, images.len()));
     }
     let mut state = State::new(expected.0, options, seed, device)?;
     if let Some(checkpoint) = checkpoint.filter(|c| c.resume && c.path.exists()) {
@@ -200,7 +213,9 @@ pub fn fit(
                 simulate(good.view(), source, &options.simulation, seed)
             })
             .collect();
-        state.step(step, &batch, options)?;
+        let drawn_images = (0..options.batch).map(|i| order.at(step * options.batch + i));
+        let regions: Vec<_> = drawn_images.filter_map(|i| pieces.regions.get(i)).collect();
+        state.step(step, &batch, &regions, options)?;
         if options.validates_after(step + 1) {
             let model = state.model()?;
             if !pieces.validation.is_empty() {
@@ -368,7 +383,13 @@ impl State {
         Ok(())
     }
 
-    fn step(&mut self, step: usize, batch: &[Simulated], options: &DraemOptions) -> Result<()> {
+    fn step(
+        &mut self,
+        step: usize,
+        batch: &[Simulated],
+        regions: &[&Arc<Array2<bool>>],
+        options: &DraemOptions,
+    ) -> Result<()> {
         let images = |of: fn(&Simulated) -> &Array3<f32>| -> Result<Tensor> {
             let (c, h, w) = of(&batch[0]).dim();
             let pixels: Vec<f32> = batch.iter().flat_map(|s| of(s).iter().copied()).collect();
@@ -381,16 +402,25 @@ impl State {
         let good = images(|s| &s.good)?;
         let defective = images(|s| &s.defective)?;
         let (h, w) = batch[0].mask.dim();
-        let mask: Vec<f32> = batch
-            .iter()
-            .flat_map(|s| s.mask.iter().map(|&inside| f32::from(u8::from(inside))))
-            .collect();
-        let mask = Tensor::from_vec(mask, (batch.len(), 1, h, w), &self.device)?;
+        let planes = |of: &mut dyn Iterator<Item = &Array2<bool>>| -> Result<Tensor> {
+            let values: Vec<f32> = of
+                .flat_map(|plane| plane.iter().map(|&inside| f32::from(u8::from(inside))))
+                .collect();
+            Ok(Tensor::from_vec(
+                values,
+                (batch.len(), 1, h, w),
+                &self.device,
+            )?)
+        };
+        let mask = planes(&mut batch.iter().map(|s| &s.mask))?;
+        let roi = match regions {
+            [] => None,
+            regions => Some(planes(&mut regions.iter().map(|r| r.as_ref()))?),
+        };
 
         let (restored, classes) = self.networks.forward(&defective, Mode::Train)?;
-        let l2 = loss::l2(&restored, &good)?;
-        let ssim = loss::ssim(&restored, &good)?;
-        let focal = loss::focal(&classes, &mask)?;
+        let loss::Losses { l2, ssim, focal } =
+            loss::losses(&restored, &good, &classes, &mask, roi.as_ref())?;
         let total = ((&l2 + &ssim)? + &focal)?;
         let learning_rate = options.learning_rate_at(step);
         self.adam.set_learning_rate(learning_rate);

@@ -60,9 +60,34 @@ impl PixelScores {
         scores: &[f32],
         mask: Option<&[bool]>,
     ) -> Result<()> {
+        self.push_within(height, width, scores, mask, None)
+    }
+
+    /// As [`PixelScores::push`], of the pixels `inside` a region of interest
+    /// alone: what lies outside is neither good nor defective, and a defect that
+    /// reaches out counts as far as it is inside.
+    ///
+    /// # Errors
+    /// As [`PixelScores::push`].
+    pub fn push_within(
+        &mut self,
+        height: usize,
+        width: usize,
+        scores: &[f32],
+        mask: Option<&[bool]>,
+        inside: Option<&[bool]>,
+    ) -> Result<()> {
         if scores.len() != height * width {
             return Err(Error::shape("pixel scores", scores.len(), height * width));
         }
+        if let Some(inside) = inside.filter(|i| i.len() != scores.len()) {
+            return Err(Error::shape(
+                "region of interest",
+                inside.len(),
+                scores.len(),
+            ));
+        }
+        let counts = |i: usize| inside.is_none_or(|inside| inside[i]);
         if let Some(row) = scores.iter().position(|s| !s.is_finite()) {
             return Err(Error::NotFinite {
                 what: "pixel scores".into(),
@@ -70,7 +95,8 @@ impl PixelScores {
             });
         }
         let Some(mask) = mask else {
-            self.good.extend(scores.iter().map(|&s| key(s)));
+            let counted = scores.iter().enumerate().filter(|(i, _)| counts(*i));
+            self.good.extend(counted.map(|(_, &s)| key(s)));
             return Ok(());
         };
         if mask.len() != scores.len() {
@@ -79,13 +105,18 @@ impl PixelScores {
         let picture = GrayImage::from_raw(
             width as u32,
             height as u32,
-            mask.iter().map(|&m| u8::from(m)).collect(),
+            (0..mask.len())
+                .map(|i| u8::from(mask[i] && counts(i)))
+                .collect(),
         )
         .expect("length was checked");
         // 0 is the background; regions are numbered from 1.
         let regions = connected_components(&picture, Connectivity::Eight, Luma([0u8]));
         let first = self.region_sizes.len() as u32;
-        for (&score, region) in scores.iter().zip(regions.iter()) {
+        for (i, (&score, region)) in scores.iter().zip(regions.iter()).enumerate() {
+            if !counts(i) {
+                continue;
+            }
             if *region == 0 {
                 self.good.push(key(score));
                 continue;
@@ -207,6 +238,29 @@ mod tests {
         let m = pixels.finish().unwrap();
         assert!((m.aupro - 0.5).abs() < 1e-12, "{m:?}");
         assert!((m.roc_auc - 0.75).abs() < 1e-12, "{m:?}");
+    }
+
+    #[test]
+    fn what_lies_outside_the_region_of_interest_does_not_count() {
+        let inside = [true, true, true, true, false, false];
+        let mask = [true, false, false, false, false, true];
+        let mut within = PixelScores::default();
+        // Outside: a missed defect, and the highest score of a good pixel.
+        within
+            .push_within(
+                1,
+                6,
+                &[0.9, 0.2, 0.1, 0.3, 1.0, 0.0],
+                Some(&mask),
+                Some(&inside),
+            )
+            .unwrap();
+        within
+            .push_within(1, 6, &[0.1, 0.1, 0.1, 0.1, 1.0, 1.0], None, Some(&inside))
+            .unwrap();
+        assert_eq!(within.counts(), (7, 1));
+        let m = within.finish().unwrap();
+        assert_eq!((m.roc_auc, m.average_precision, m.aupro), (1.0, 1.0, 1.0));
     }
 
     #[test]

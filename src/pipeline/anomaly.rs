@@ -5,15 +5,17 @@ use super::rows::Unreadable;
 use crate::data::fold::TrainingSet;
 use crate::data::image::Image;
 use crate::data::reader::ImageReader;
+use crate::data::roi::RegionOfInterest;
 use crate::data::sample::{Sample, SampleId};
 use crate::draem::checkpoint::Checkpoint;
+use crate::draem::tiles::Grid;
 use crate::draem::train::{self, History, Pieces, Recorder, Watch};
 use crate::draem::{AnomalySource, Draem, DraemOptions, LEAST_TO_VALIDATE};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Observer;
 use crate::random::Seed;
 use candle_core::Device;
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -25,12 +27,14 @@ pub struct AnomalyJob<'a> {
     pub options: &'a DraemOptions,
     /// Pictures that simulated defects are filled with, in place of painted ones.
     pub pictures: &'a [Image],
+    /// The part of the pieces that is inspected.
+    pub roi: Option<&'a RegionOfInterest>,
     /// From which the training's random choices descend.
     pub seed: Seed,
     /// Where the networks run.
     pub device: &'a Device,
     /// Where it is kept when stopped, told the pieces trained on and validated on.
-    pub checkpoint: &'a dyn Fn(&[SampleId], &[SampleId]) -> Checkpoint,
+    pub checkpoint: &'a (dyn Fn(&[SampleId], &[SampleId]) -> Checkpoint + Sync),
     /// Is told how it goes.
     pub recorder: Option<&'a dyn Recorder>,
 }
@@ -41,7 +45,8 @@ pub struct Trained {
     pub draem: Draem,
     /// Losses and validations.
     pub history: History,
-    /// The pieces trained on, as `history` counts them.
+    /// The pieces trained on, as `history` counts them: one for each tile, where
+    /// pieces are cut into tiles.
     pub ids: Vec<SampleId>,
     /// Pieces kept back for validation.
     pub validation_pieces: usize,
@@ -83,8 +88,45 @@ impl Trained {
     }
 }
 
-/// Images that could be read, with their ids.
-type ReadImages = (Vec<SampleId>, Vec<Array3<f32>>);
+/// An image of the model's size, and the part of it that losses are taken in.
+type Lesson = (Array3<f32>, Option<Arc<Array2<bool>>>);
+
+/// What the anomaly model is taught of one good piece: the piece at the model's
+/// size, or its tiles at full resolution. Tiles without a pixel of the region
+/// of interest are left out.
+fn lessons(
+    image: &Image,
+    options: &DraemOptions,
+    roi: Option<&RegionOfInterest>,
+) -> Result<Vec<Lesson>> {
+    let size = options.size;
+    let region = |height, width| roi.map(|roi| roi.resized(height, width)).transpose();
+    if !options.tiles.cuts(image.height(), image.width(), size) {
+        let pixels = image.resize(size, size)?.pixels().clone();
+        return Ok(vec![(pixels, region(size, size)?.map(Arc::new))]);
+    }
+    let grid = Grid::new(image.height(), image.width(), size);
+    let (height, width) = grid.extent();
+    let (image, region) = (grid.fit(image)?, region(height, width)?);
+    let lesson = |tile| match &region {
+        None => Some((grid.cut(&image, tile), None)),
+        Some(region) => {
+            let inside = grid.cut_mask(region, tile);
+            let looks = inside.iter().any(|&inside| inside);
+            looks.then(|| (grid.cut(&image, tile), Some(Arc::new(inside))))
+        }
+    };
+    Ok(grid.tiles().filter_map(lesson).collect())
+}
+
+/// What pieces that could be read teach, and whose it is.
+#[derive(Default)]
+struct Lessons {
+    ids: Vec<SampleId>,
+    images: Vec<Array3<f32>>,
+    /// As many as images, or none.
+    regions: Vec<Arc<Array2<bool>>>,
+}
 
 impl AnomalyJob<'_> {
     /// Trains on the good pieces of a set.
@@ -107,19 +149,28 @@ impl AnomalyJob<'_> {
         let mut unreadable = Vec::new();
         let count = samples.len() + validation.len();
         observer.begin("reading good pieces", count as u64);
-        let (ids, images) = self.read(&samples, &mut unreadable, observer);
-        let (validation_ids, validation) = self.read(&validation, &mut unreadable, observer);
+        let taught = self.read(&samples, &mut unreadable, observer);
+        let validation = self.read(&validation, &mut unreadable, observer);
         observer.end();
-        let images = Arc::new(images);
+        if let (Some(first), true) = (unreadable.first(), taught.images.is_empty()) {
+            return Err(Error::data(format!(
+                "none of the {} good pieces can be trained on; the first, {}: {}",
+                samples.len(),
+                first.id,
+                first.reason
+            )));
+        }
+        let images = Arc::new(taught.images);
         let mut source = AnomalySource::textures().with_pieces(images.clone());
         if !self.pictures.is_empty() {
             source = source.with_pictures(self.pictures)?;
         }
-        let checkpoint = (self.checkpoint)(&ids, &validation_ids);
-        let (draem, history) = train::fit(
+        let checkpoint = (self.checkpoint)(&taught.ids, &validation.ids);
+        let (mut draem, history) = train::fit(
             Pieces {
                 train: &images,
-                validation: &validation,
+                regions: &taught.regions,
+                validation: &validation.images,
             },
             &source,
             self.options,
@@ -131,37 +182,41 @@ impl AnomalyJob<'_> {
                 observer,
             },
         )?;
+        draem.set_tiling(self.options.tiles);
+        draem.set_roi(self.roi.cloned());
         Ok(Trained {
             draem,
             history,
-            ids,
-            validation_pieces: validation.len(),
+            ids: taught.ids,
+            validation_pieces: validation.ids.len(),
             unreadable,
         })
     }
 
-    /// Reads pieces at the networks' size.
+    /// Reads pieces and cuts them to what the networks take.
     fn read(
         &self,
         samples: &[&Sample],
         unreadable: &mut Vec<Unreadable>,
         observer: &dyn Observer,
-    ) -> ReadImages {
-        let size = self.options.size;
-        let read: Vec<Result<Array3<f32>>> = samples
+    ) -> Lessons {
+        let read: Vec<Result<Vec<Lesson>>> = samples
             .par_iter()
             .map(|sample| {
-                let image = self.reader.read(sample)?.resize(size, size)?;
+                let image = self.reader.read(sample)?;
                 observer.advance(1);
-                Ok(image.pixels().clone())
+                lessons(&image, self.options, self.roi)
             })
             .collect();
-        let (mut ids, mut images) = (Vec::new(), Vec::new());
-        for (sample, image) in samples.iter().zip(read) {
-            match image {
-                Ok(image) => {
-                    ids.push(sample.id.clone());
-                    images.push(image);
+        let mut all = Lessons::default();
+        for (sample, lessons) in samples.iter().zip(read) {
+            match lessons {
+                Ok(lessons) => {
+                    for (image, region) in lessons {
+                        all.ids.push(sample.id.clone());
+                        all.images.push(image);
+                        all.regions.extend(region);
+                    }
                 }
                 Err(error) => unreadable.push(Unreadable {
                     id: sample.id.clone(),
@@ -169,6 +224,6 @@ impl AnomalyJob<'_> {
                 }),
             }
         }
-        (ids, images)
+        all
     }
 }

@@ -12,6 +12,7 @@ use crate::data::dataset::Dataset;
 use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
 use crate::data::reader::{ImageReader, Limits};
+use crate::data::roi::RegionOfInterest;
 use crate::data::sample::{Sample, SampleId};
 use crate::draem::checkpoint::Checkpoint;
 use crate::draem::train::{History, Recorder};
@@ -44,6 +45,8 @@ pub struct Plan<'a> {
     pub backbone: Option<BackboneFile>,
     /// Pictures that simulated defects are filled with, in place of painted ones.
     pub pictures: Vec<Image>,
+    /// The part of a piece that is inspected; `None` is all of it.
+    pub roi: Option<RegionOfInterest>,
     /// Folder for checkpoints.
     pub workspace: &'a Path,
     /// Whether to go on from the checkpoints there.
@@ -84,7 +87,8 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         ));
     }
     let training = plan.fold.training(plan.dataset);
-    let reader = ImageReader::new(plan.dataset.format.clone(), plan.limits);
+    let reader =
+        ImageReader::new(plan.dataset.format.clone(), plan.limits).within(plan.roi.as_ref());
     let mut unreadable = Vec::new();
 
     let (seen, fitting) = match settings.fitting.maps {
@@ -234,6 +238,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         draem,
         rule: decided.rule,
         scale: colours.finish()?,
+        regions: colours.regions()?,
         training: Training {
             name: plan.name.clone(),
             data: describe(plan.dataset),
@@ -319,6 +324,7 @@ impl Trainer<'_> {
             reader: self.reader,
             options: &self.plan.settings.draem,
             pictures: &self.plan.pictures,
+            roi: self.plan.roi.as_ref(),
             seed: self.seed.derive(name, 0),
             device: &self.plan.device,
             checkpoint: &checkpoint,
@@ -343,6 +349,10 @@ impl Trainer<'_> {
                 hash.update([0]);
             }
             hash.update([1]);
+        }
+        if let Some(roi) = &self.plan.roi {
+            hash.update(format!("{:?}", roi.mask().dim()));
+            hash.update(roi.mask().iter().map(|&i| u8::from(i)).collect::<Vec<_>>());
         }
         for picture in &self.plan.pictures {
             for value in picture.as_slice() {

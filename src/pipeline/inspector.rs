@@ -5,8 +5,11 @@ use super::{Inspection, Pipeline, Training};
 use crate::data::colour::ColourScale;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
+use crate::data::region::RegionRule;
+use crate::data::roi::RegionOfInterest;
 use crate::data::sample::SampleId;
 use crate::decision::Rule;
+use crate::draem::Tiling;
 use crate::error::Result;
 use crate::settings::Settings;
 use std::sync::Arc;
@@ -26,6 +29,12 @@ pub struct About<'a> {
     pub rule: &'a Rule,
     /// What the heatmaps' colours mean.
     pub scale: ColourScale,
+    /// Which parts of a map stand out; `None` where maps do not say.
+    pub regions: Option<&'a RegionRule>,
+    /// The part of the pieces that is inspected; `None`: all of it.
+    pub roi: Option<&'a RegionOfInterest>,
+    /// What is done with pieces larger than the model.
+    pub tiling: Tiling,
     /// Where it comes from.
     pub training: &'a Training,
     /// What it was trained with.
@@ -39,6 +48,25 @@ pub trait Inspector: std::fmt::Debug + Send + Sync {
 
     /// The weights it starts from, in words; empty without any.
     fn backbone(&self) -> String;
+
+    /// Has it inspect another part of the pieces, or at another resolution, than
+    /// it was trained for; gives back what a reader of the results should know.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] if it cannot.
+    fn overrule(
+        &mut self,
+        roi: Option<RegionOfInterest>,
+        tiling: Option<Tiling>,
+    ) -> Result<Vec<String>> {
+        if roi.is_none() && tiling.is_none() {
+            return Ok(Vec::new());
+        }
+        Err(crate::Error::setting(
+            "--roi or --tiles",
+            "belongs to an anomaly model: hybrid or draem",
+        ))
+    }
 
     /// Makes ready now what the first piece would have to wait for.
     ///
@@ -67,6 +95,9 @@ impl Inspector for Pipeline {
             names_classes: self.hybrid.is_some(),
             rule: &self.rule,
             scale: self.scale,
+            regions: Some(&self.regions),
+            roi: self.draem.roi(),
+            tiling: self.draem.tiling(),
             training: &self.training,
             settings: &self.settings,
         }
@@ -77,6 +108,31 @@ impl Inspector for Pipeline {
             let hash = &h.extractor.backbone().sha256;
             format!("{} (SHA-256 {hash})", h.backbone.name)
         })
+    }
+
+    fn overrule(
+        &mut self,
+        roi: Option<RegionOfInterest>,
+        tiling: Option<Tiling>,
+    ) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        if roi.is_some() && self.draem.roi() != roi.as_ref() {
+            notes.push(
+                "the region of interest is another than the bundle's: its threshold was fitted \
+                 without it"
+                    .to_string(),
+            );
+            self.draem.set_roi(roi);
+        }
+        if let Some(tiling) = tiling.filter(|t| *t != self.draem.tiling()) {
+            notes.push(format!(
+                "tiles: {} in place of the bundle's {}: its threshold was fitted otherwise",
+                tiling.name(),
+                self.draem.tiling().name()
+            ));
+            self.draem.set_tiling(tiling);
+        }
+        Ok(notes)
     }
 
     fn prepare(&self) -> Result<()> {

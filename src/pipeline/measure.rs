@@ -9,12 +9,14 @@ use crate::data::annotation::GOOD;
 use crate::data::image::Image;
 use crate::data::prediction::{Prediction, Verdict};
 use crate::data::reader::ImageReader;
+use crate::data::roi::RegionOfInterest;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::metrics::pixel::{PixelMetrics, PixelScores};
 use crate::metrics::report::{Labelled, Report, ReportOptions};
 use crate::progress::Observer;
 use crate::random::Seed;
+use ndarray::Array2;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +48,8 @@ pub struct Judged {
     pub groups: Option<Vec<usize>>,
     /// By inspector, then by row.
     pub verdicts: Vec<Vec<Verdicts>>,
-    /// Pixel measures of the first inspector's maps, where there are masks.
+    /// Pixel measures of the first inspector's maps, where there are masks, over
+    /// its region of interest.
     pub pixels: Option<PixelMetrics>,
     /// Pieces that could not be read.
     pub unreadable: Vec<Unreadable>,
@@ -103,7 +106,8 @@ pub fn judge(
             }
         }
         for (which, inspector) in inspectors.iter().enumerate() {
-            let wanted = inspector.about().format;
+            let about = inspector.about();
+            let (wanted, roi) = (about.format, about.roi);
             let own: Vec<Image> = images
                 .iter()
                 .map(|image| channels_for(image, reader.format(), wanted))
@@ -115,7 +119,8 @@ pub fn judge(
                 for ((place, image), found) in
                     judged.places[first..].iter().zip(&images).zip(&found)
                 {
-                    add_pixels(pixels, samples[*place], image, found, reader, observer)?;
+                    let context = (reader, observer);
+                    add_pixels(pixels, samples[*place], image, found, roi, context)?;
                 }
             }
             judged.verdicts[which].extend(found.into_iter().map(|found| Verdicts {
@@ -141,8 +146,8 @@ fn add_pixels(
     sample: &Sample,
     image: &Image,
     found: &Inspection,
-    reader: &ImageReader,
-    observer: &dyn Observer,
+    roi: Option<&RegionOfInterest>,
+    (reader, observer): (&ImageReader, &dyn Observer),
 ) -> Result<()> {
     let mask = match reader.read_mask(sample, image) {
         Ok(mask) => mask,
@@ -158,8 +163,10 @@ fn add_pixels(
     let (h, w) = (image.height(), image.width());
     let map = found.map.resize(h, w)?;
     let values = map.values().as_slice().expect("kept in standard layout");
-    let mask: Option<Vec<bool>> = mask.map(|m| m.iter().copied().collect());
-    pixels.push(h, w, values, mask.as_deref())
+    let flat = |mask: Array2<bool>| mask.iter().copied().collect::<Vec<_>>();
+    let mask = mask.map(flat);
+    let inside = roi.map(|roi| roi.resized(h, w)).transpose()?.map(flat);
+    pixels.push_within(h, w, values, mask.as_deref(), inside.as_deref())
 }
 
 /// Pixel measures, if there are defective pixels at all.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::extract::Extractor;
 use crate::metrics::pixel::PixelScores;
 use crate::progress::Observer;
-use ndarray::{Axis, concatenate};
+use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
 
 /// Pieces read and put through the networks at a time.
@@ -67,6 +67,7 @@ pub struct Gather<'a> {
     /// Heatmap colours, from the good pieces.
     pub colours: Option<&'a mut Calibration>,
     /// Pixel measures: maps at the masks' size; a good piece's mask is empty.
+    /// Pixels outside the region of interest do not count.
     pub pixels: Option<&'a mut PixelScores>,
 }
 
@@ -112,11 +113,27 @@ pub fn draw(
                 }),
             }
         }
-        let maps: Vec<_> = draem.draw(&images)?.into_iter().map(|d| d.map).collect();
+        let mut maps = Vec::with_capacity(images.len());
+        for ((drawing, image), place) in draem.draw(&images)?.into_iter().zip(&images).zip(&places)
+        {
+            let annotation = samples[*place].annotation.as_ref();
+            if let (Some(colours), true) = (
+                &mut gather.colours,
+                annotation.is_some_and(|a| a.label.is_good()),
+            ) {
+                let (height, width) = drawing.map.values().dim();
+                let inside = draem.roi().map(|roi| roi.resized(height, width));
+                let inside = inside.transpose()?;
+                colours.add_map_within(&drawing.map, inside.as_ref());
+                colours.add_image(image);
+                colours.add_differences(&drawing.seen, &drawing.restored, inside.as_ref());
+            }
+            maps.push(drawing.map);
+        }
         if let Some(extractor) = extractor
             && !images.is_empty()
         {
-            tables.push(extractor.table(ids, &images, &maps)?);
+            tables.push(extractor.table(ids, &draem.inspected(&images)?, &maps)?);
         }
         for ((place, image), map) in places.iter().zip(&images).zip(&maps) {
             let sample = samples[*place];
@@ -124,10 +141,6 @@ pub fn draw(
                 .annotation
                 .as_ref()
                 .is_some_and(|a| a.label.is_good());
-            if let (Some(colours), true) = (&mut gather.colours, good) {
-                colours.add_map(map);
-                colours.add_image(image);
-            }
             if let Some(pixels) = &mut gather.pixels {
                 let (h, w) = (image.height(), image.width());
                 let mask = match reader.read_mask(sample, image) {
@@ -141,8 +154,11 @@ pub fn draw(
                 if mask.is_some() || good {
                     let map = map.resize(h, w)?;
                     let values = map.values().as_slice().expect("kept in standard layout");
-                    let mask: Option<Vec<bool>> = mask.map(|m| m.iter().copied().collect());
-                    pixels.push(h, w, values, mask.as_deref())?;
+                    let flat = |mask: Array2<bool>| mask.iter().copied().collect::<Vec<_>>();
+                    let mask = mask.map(flat);
+                    let inside = draem.roi().map(|roi| roi.resized(h, w)).transpose()?;
+                    let inside = inside.map(flat);
+                    pixels.push_within(h, w, values, mask.as_deref(), inside.as_deref())?;
                 }
             }
         }

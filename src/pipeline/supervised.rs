@@ -16,8 +16,10 @@ use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::prediction::Prediction;
 use crate::data::reader::{ImageReader, Limits};
+use crate::data::region::Regions;
 use crate::data::sample::{Sample, SampleId};
 use crate::decision::{Rule, RuleOptions};
+use crate::draem::Tiling;
 use crate::error::{Error, Result};
 use crate::nn::weights::WeightFile;
 use crate::progress::Observer;
@@ -59,6 +61,9 @@ impl Inspector for Supervised {
             names_classes: true,
             rule: &self.rule,
             scale: self.scale,
+            regions: None,
+            roi: None,
+            tiling: Tiling::Off,
             training: &self.training,
             settings: &self.settings,
         }
@@ -75,6 +80,7 @@ impl Inspector for Supervised {
             .map(|(prediction, map)| Inspection {
                 decision: self.rule.decide(prediction.p_defect()),
                 anomaly_score: None,
+                regions: Regions::default(),
                 prediction: Some(prediction),
                 map,
             })

@@ -2,7 +2,7 @@
 //!
 //! [`score_folder`] is the story: the output folder of a `score` run, with
 //! everything in it. It stands on [`scores`] and [`table`] (rows and how they
-//! are written), [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
+//! are written), [`regions`], [`journal`] (no row is lost), [`heatmap`] and [`data::colour`](crate::data::colour)
 //! (pictures), [`worst`] and [`thumbs`] (which pieces the report shows), and
 //! [`html`]. [`run`] holds what a run was. [`plots`], [`curves`] and
 //! [`markdown`] serve training and evaluation; [`training`] shows a training
@@ -73,6 +73,7 @@ pub mod markdown;
 pub mod matrix;
 pub mod picture;
 pub mod plots;
+pub mod regions;
 pub mod run;
 pub mod score_folder;
 pub mod scores;

@@ -6,6 +6,7 @@ use crate::data::prediction::Verdict;
 use crate::decision::Rule;
 use crate::report::html::figure;
 use crate::report::journal::Fingerprint;
+use crate::report::regions::RegionFacts;
 use crate::report::scores::{RowOutcome, ScoreRow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +36,10 @@ pub struct RunFacts {
     pub rule: RuleFacts,
     /// The colour scale of the heatmaps.
     pub colour_scale: Option<ColourScale>,
+    /// What the regions are; `None` for a model without maps, and then there is
+    /// no `regions.csv`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions: Option<RegionFacts>,
     /// The seed.
     pub seed: u64,
     /// Where the networks ran.

@@ -6,6 +6,7 @@
 //! OUT/heatmaps/NAME.png     written before the row that names it
 //! OUT/maps/NAME.npy         with `maps`
 //! OUT/scores.csv            or .jsonl, .parquet; at the end
+//! OUT/regions.csv           of a model that draws maps; at the end
 //! OUT/report.html           at the end
 //! OUT/scores.partial.jsonl  the journal, while the run lasts
 //! OUT/.thumbs/              the report's pictures of the worst pieces so far
@@ -23,6 +24,7 @@ use crate::files::{Existing, is_leftover, output_folder, write_atomic, write_ato
 use crate::report::html;
 use crate::report::html::overview::Overview;
 use crate::report::journal::{Journal, JournalHeader, Offset};
+use crate::report::regions;
 use crate::report::run::{Counts, RunFacts, now};
 use crate::report::scores::{Columns, RowOutcome, ScoreRow};
 use crate::report::table::Format;
@@ -314,6 +316,11 @@ impl ScoreFolder {
             let rows = journal.reader()?.map(|r| r.map(|(_, row)| row));
             options.format.write(out, &columns, rows)
         })?;
+        if facts.regions.is_some() {
+            write_whole(&path.join(regions::FILE), |out| {
+                regions::write(out, journal.reader()?.map(|r| r.map(|(_, row)| row)))
+            })?;
+        }
 
         let mut overview = Overview::new(facts.rule.score);
         let mut listed = Worst::new(options.listed);

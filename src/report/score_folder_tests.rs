@@ -1,6 +1,8 @@
 use super::*;
 use crate::data::prediction::{Decision, Verdict};
+use crate::data::region::{RegionRule, Seen};
 use crate::report::journal::Fingerprint;
+use crate::report::regions::RegionFacts;
 use ndarray::{Array2, Array3};
 use std::collections::BTreeMap;
 
@@ -10,8 +12,13 @@ fn facts(bundle: &str) -> RunFacts {
     RunFacts {
         fingerprint: Fingerprint::new().with("bundle", bundle),
         colour_scale: ColourScale::new(0.1, 0.6).ok(),
+        regions: Some(RegionFacts::of(&rule())),
         ..RunFacts::default()
     }
+}
+
+fn rule() -> RegionRule {
+    RegionRule::new(0.2, 0.2, Vec::new(), "a test").unwrap()
 }
 
 fn options(existing: Existing) -> ScoreOptions {
@@ -60,7 +67,15 @@ fn push(folder: &mut ScoreFolder, i: usize) {
         heatmap: None,
         pictures: None,
     };
-    let row = ScoreRow::scored(&id, &path, &decision, None, Some(score));
+    let small = image.resize(6, 5).unwrap();
+    let seen = Seen {
+        map: &map,
+        image: &small,
+        restored: &small,
+    };
+    let channels = ["A".to_string(), "B".to_string()];
+    let regions = rule().find(seen, &channels, 12, 10).unwrap();
+    let row = ScoreRow::scored(&id, &path, &decision, None, Some(score)).with_regions(regions);
     folder.push(row, Some(look)).unwrap();
 }
 
@@ -108,7 +123,21 @@ fn a_run_leaves_table_report_heatmaps_maps_and_facts_and_nothing_else() {
     names.sort();
     assert_eq!(
         names,
-        ["heatmaps", "maps", "report.html", "run.json", "scores.csv"]
+        [
+            "heatmaps",
+            "maps",
+            "regions.csv",
+            "report.html",
+            "run.json",
+            "scores.csv"
+        ]
+    );
+    // Of seven maps, all of one value each, six reach the region threshold.
+    let regions = fs::read_to_string(dir.path().join("regions.csv")).unwrap();
+    assert_eq!(regions.lines().count(), 1 + 6, "{regions}");
+    assert!(
+        regions.contains("piece/1,1,0,0,10,12,120.0,0.71428573"),
+        "{regions}"
     );
     assert_eq!(
         fs::read_dir(dir.path().join("heatmaps")).unwrap().count(),

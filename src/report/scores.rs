@@ -7,6 +7,7 @@
 //! be counted as good.
 
 use crate::data::prediction::{Decision, Prediction, Verdict};
+use crate::data::region::Regions;
 use crate::error::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -67,6 +68,10 @@ pub struct ScoreRow {
     pub path: String,
     /// What came of it.
     pub outcome: RowOutcome,
+    /// The regions of its map, for the report and
+    /// [`regions.csv`](super::regions); `None` without a map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Regions>,
 }
 
 /// What came of one input.
@@ -137,6 +142,16 @@ impl ScoreRow {
                 message: String::new(),
                 beside: None,
             }),
+            regions: None,
+        }
+    }
+
+    /// The row with the regions of the piece's map.
+    #[must_use]
+    pub fn with_regions(self, regions: Regions) -> Self {
+        Self {
+            regions: Some(regions),
+            ..self
         }
     }
 
@@ -147,6 +162,7 @@ impl ScoreRow {
             id: id.into(),
             path: path.to_string_lossy().into_owned(),
             outcome: RowOutcome::Error(reason(error, path)),
+            regions: None,
         }
     }
 

@@ -165,11 +165,13 @@ mod tests {
                 id: "=1+1".into(),
                 path: "a,\"b\".png".into(),
                 outcome: RowOutcome::Ok(scored),
+                regions: None,
             },
             ScoreRow {
                 id: "é\n2".into(),
                 path: "b.png".into(),
                 outcome: RowOutcome::Error("cut short".into()),
+                regions: None,
             },
         ]
     }

@@ -5,5 +5,7 @@ mod baselines;
 mod broken;
 mod commands;
 mod comparing;
+mod import;
+mod inspected;
 mod scoring;
 mod tools;

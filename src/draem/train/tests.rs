@@ -43,10 +43,26 @@ fn train(
     checkpoint: Option<&Checkpoint>,
     observer: &dyn Observer,
 ) -> Result<(Draem, History)> {
+    train_within(&[], options, seed, checkpoint, observer)
+}
+
+/// As [`train`], with losses inside regions alone.
+fn train_within(
+    regions: &LossRegions,
+    options: &DraemOptions,
+    seed: Seed,
+    checkpoint: Option<&Checkpoint>,
+    observer: &dyn Observer,
+) -> Result<(Draem, History)> {
     let images = images();
     let (train, validation) = images.split_at(6);
+    let pieces = Pieces {
+        train,
+        regions,
+        validation,
+    };
     fit(
-        Pieces { train, validation },
+        pieces,
         &AnomalySource::textures().with_pieces(train.to_vec().into()),
         options,
         seed,
@@ -185,4 +201,20 @@ fn every_image_comes_once_before_any_comes_again() {
         round.sort_unstable();
         assert_eq!(round, [0, 1, 2, 3, 4]);
     }
+}
+
+#[test]
+fn losses_are_taken_in_the_regions_given() {
+    let train = |regions: &LossRegions| {
+        train_within(regions, &tiny(), Seed::new(4), None, &Silent)
+            .map(|(draem, history)| (draem.to_safetensors().unwrap(), history.losses))
+    };
+    let (everywhere, losses) = train(&[]).unwrap();
+    let all = Arc::new(Array2::from_elem((32, 32), true));
+    let (_, of_all) = train(&vec![all; 6]).unwrap();
+    assert!((losses[0].total - of_all[0].total).abs() < 1e-5);
+    let left = Arc::new(Array2::from_shape_fn((32, 32), |(_, x)| x < 16));
+    let (inside, _) = train(&vec![left.clone(); 6]).unwrap();
+    assert_ne!(everywhere, inside);
+    assert!(train(&[left]).is_err(), "one region for six images");
 }

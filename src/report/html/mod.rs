@@ -11,6 +11,7 @@ pub mod base64;
 pub mod beside;
 pub mod histogram;
 pub mod overview;
+mod regions;
 mod wording;
 
 use crate::data::colour::{ColourScale, ramp};
@@ -120,9 +121,15 @@ impl<'a, W: Write> Page<'a, W> {
                     @for (kind, bytes) in kinds {
                         @if let Some(bytes) = bytes {
                             figure.(kind) {
-                                img loading="lazy" decoding="async"
-                                    alt=(format!("{kind} of piece {}", row.id))
-                                    src=(format!("data:image/jpeg;base64,{}", base64::encode(bytes)));
+                                @let picture = html! {
+                                    img loading="lazy" decoding="async"
+                                        alt=(format!("{kind} of piece {}", row.id))
+                                        src=(format!("data:image/jpeg;base64,{}", base64::encode(bytes)));
+                                };
+                                @match row.regions.as_ref().filter(|r| kind != "channels" && !r.found.is_empty()) {
+                                    Some(regions) => div.frame { (picture) (regions::boxes(regions)) },
+                                    None => (picture),
+                                }
                                 figcaption { (kind) }
                             }
                         }
@@ -145,6 +152,7 @@ impl<'a, W: Write> Page<'a, W> {
                         div.link { a href=(percent_encoded(href)) { "full size" } }
                     }
                 }
+                @if let Some(regions) = &row.regions { (regions::list(regions)) }
                 @if !scored.message.is_empty() { p.message { (scored.message) } }
                 p.path { (row.path) }
             }
@@ -355,6 +363,7 @@ fn decided(facts: &RunFacts, overview: &Overview) -> Markup {
                 h2 { "How it was decided" }
                 p.rule { (rule.sentence) }
                 @if !rule.basis.is_empty() { p { (rule.basis) } }
+                @if let Some(regions) = &facts.regions { p { (regions::sentence(regions)) } }
                 @for note in &facts.notes { p.note { (note) } }
                 @if !facts.metrics.is_empty() {
                     dl.metrics {

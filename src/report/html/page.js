@@ -108,11 +108,17 @@
     if (link && large) {
       // The saved heatmap is sharper, where it still lies beside the page.
       const sharp = new Image();
-      sharp.onload = () => { if (current === card) large.src = sharp.src; };
+      sharp.onload = () => {
+        if (current !== card) return;
+        large.src = sharp.src;
+        // It has the colour bar below the photograph: the boxes keep their place.
+        const boxes = large.parentElement.querySelector(".boxes");
+        if (boxes) boxes.setAttribute("viewBox", `0 0 ${sharp.naturalWidth} ${sharp.naturalHeight}`);
+      };
       sharp.src = link.getAttribute("href");
     }
     one("#viewer-facts").replaceChildren(
-      ...[".gauge", "dl", ".message", ".path"].map((s) => card.querySelector(s))
+      ...[".gauge", "dl", ".regions", ".message", ".path"].map((s) => card.querySelector(s))
         .filter(Boolean).map((e) => e.cloneNode(true)));
     if (!viewer.open) viewer.showModal();
   }

@@ -1,0 +1,298 @@
+//! What is inspected of a piece, and where its map stands out: regions, region
+//! of interest, tiles.
+
+use crate::tools::{TINY, goma, stderr, stdout, workshop};
+use std::fs;
+use std::path::Path;
+
+fn run(command: &str, flags: &[&str], paths: &[&Path], code: i32) -> assert_cmd::assert::Assert {
+    goma()
+        .arg(command)
+        .args(paths)
+        .args(flags)
+        .assert()
+        .code(code)
+}
+
+fn score(
+    model: &Path,
+    input: &Path,
+    out: &Path,
+    flags: &[&str],
+    code: i32,
+) -> assert_cmd::assert::Assert {
+    run(
+        "score",
+        flags,
+        &[model, input, Path::new("--out"), out],
+        code,
+    )
+}
+
+/// A mask of 310 x 310, white where `inside` says.
+fn mask(path: &Path, width: u32, height: u32, inside: impl Fn(u32, u32) -> bool) {
+    image::GrayImage::from_fn(width, height, |x, y| {
+        image::Luma([u8::from(inside(x, y)) * 255])
+    })
+    .save(path)
+    .unwrap();
+}
+
+fn lines(path: &Path) -> Vec<Vec<String>> {
+    let mut table = csv::Reader::from_path(path).unwrap();
+    let rows = table.records();
+    rows.map(|row| row.unwrap().iter().map(str::to_string).collect())
+        .collect()
+}
+
+/// Height, width and numbers of an f32 array.
+fn array(path: &Path) -> (usize, usize, Vec<f32>) {
+    let bytes = fs::read(path).unwrap();
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8_lossy(&bytes[10..10 + length]).into_owned();
+    let shape = header.split(['(', ')']).nth(1).unwrap();
+    let sides: Vec<usize> = shape
+        .split(',')
+        .map(|n| n.trim().parse().unwrap())
+        .collect();
+    let values = bytes[10 + length..].chunks_exact(4);
+    let values = values
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    (sides[0], sides[1], values)
+}
+
+/// Copies the workshop's model with regions from `threshold` on: so little
+/// trained, its maps stand out nowhere by themselves.
+fn with_regions_from(threshold: f64, folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    for entry in fs::read_dir(workshop().join("model")).unwrap().flatten() {
+        fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let path = folder.join("manifest.json");
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(manifest["regions"]["usual"].as_array().unwrap().len(), 6);
+    manifest["regions"]["low"] = threshold.into();
+    manifest["regions"]["high"] = threshold.into();
+    fs::write(&path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn regions_lie_in_the_photograph_and_come_out_the_same_after_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    let (whole, one) = (folder.path().join("whole"), folder.path().join("one"));
+    let input = workshop().join("erasers");
+    score(&workshop().join("model"), &input, &whole, &["--maps"], 0);
+    let (_, _, values) = array(&whole.join("maps/synth-000003.npy"));
+    let peak = f64::from(values.iter().copied().fold(0.0, f32::max));
+    with_regions_from(0.98 * peak, &model);
+    score(&model, &input, &whole, &["--force"], 0);
+    score(&model, &input, &one, &["--threads", "1"], 0);
+    let bytes = |of: &Path| fs::read(of.join("regions.csv")).unwrap();
+    assert_eq!(bytes(&whole), bytes(&one));
+    let rows = lines(&whole.join("regions.csv"));
+    assert!(
+        rows.iter()
+            .any(|row| row[0] == "synth-000003" && row[1] == "1")
+    );
+    let number = |row: &[String], column: usize| row[column].parse::<f64>().unwrap();
+    for row in &rows {
+        assert!(number(row, 2) + number(row, 4) <= 310.0, "{row:?}");
+        assert!(number(row, 3) + number(row, 5) <= 310.0, "{row:?}");
+        assert!(number(row, 6) <= number(row, 4) * number(row, 5), "{row:?}");
+        assert!(
+            number(row, 7) >= 0.98 * peak - 1e-6 && number(row, 8) <= number(row, 7),
+            "{row:?}"
+        );
+        assert!(
+            ["GRAY", "AM", "G", "R", "W", "NORMAL"].contains(&row[11].as_str()),
+            "{row:?}"
+        );
+        assert!(number(row, 13) > 0.0, "{row:?}");
+    }
+    for pair in rows.windows(2).filter(|pair| pair[0][0] == pair[1][0]) {
+        assert!(number(&pair[0], 7) >= number(&pair[1], 7));
+    }
+    let report = fs::read_to_string(whole.join("report.html")).unwrap();
+    assert!(report.contains("<svg class=\"boxes\" viewBox=\"0 0 310 310\""));
+    assert!(report.contains("the usual</span>"));
+}
+
+#[test]
+fn a_region_of_interest_belongs_to_the_bundle_and_is_zero_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join("left.png");
+    mask(&left, 310, 310, |x, _| x < 155);
+    let (model, out) = (folder.path().join("model"), folder.path().join("out"));
+    let erasers = workshop().join("erasers");
+    let train = |flags: &[&str], code| {
+        goma()
+            .arg("train")
+            .arg(&erasers)
+            .args(["--classes", "binary", "--seed", "3", "--roi"])
+            .arg(&left)
+            .args(flags)
+            .arg("--out")
+            .arg(&model)
+            .args(TINY)
+            .assert()
+            .code(code)
+    };
+    train(&[], 0);
+    assert!(model.join("roi.png").is_file());
+    let bytes = |of: &Path| fs::read(of.join("draem.safetensors")).unwrap();
+    assert_ne!(
+        bytes(&model),
+        bytes(&workshop().join("model")),
+        "the loss looks inside alone"
+    );
+    score(&model, &erasers, &out, &["--maps"], 0);
+    let (h, w, values) = array(&out.join("maps/synth-000003.npy"));
+    assert_eq!((h, w), (32, 32));
+    for row in values.chunks(w) {
+        assert!(row[..16].iter().all(|&v| v > 0.0) && row[16..].iter().all(|&v| v == 0.0));
+    }
+    // Another mask in its place: the right half, on pieces of half the resolution.
+    let right = folder.path().join("right.png");
+    mask(&right, 620, 620, |x, _| x >= 310);
+    let flags = ["--maps", "--force", "--roi", right.to_str().unwrap()];
+    let ran = score(&model, &erasers, &out, &flags, 0);
+    assert!(!stdout(&ran).is_empty());
+    let (_, w, values) = array(&out.join("maps/synth-000003.npy"));
+    assert!(
+        values
+            .chunks(w)
+            .all(|row| row[..16].iter().all(|&v| v == 0.0))
+    );
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(
+        report.contains("another than the bundle"),
+        "the report says so"
+    );
+    // A run with one mask is not continued with another.
+    let refused = score(&model, &erasers, &out, &["--maps", "--resume"], 1);
+    assert!(
+        stderr(&refused).contains("inspected"),
+        "{}",
+        stderr(&refused)
+    );
+
+    let ran = run("evaluate", &["--json"], &[&model, &erasers], 0);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+    for key in ["roc_auc", "average_precision", "aupro"] {
+        assert!(report["pixels"][key].is_number(), "{key}");
+    }
+}
+
+#[test]
+fn masks_that_fit_no_piece_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("m.png"), folder.path().join("out"));
+    let (model, erasers) = (workshop().join("model"), workshop().join("erasers"));
+    let flags = ["--roi", path.to_str().unwrap()];
+    // Another shape: every piece has a row that says so.
+    mask(&path, 310, 200, |_, _| true);
+    score(&model, &erasers, &out, &flags, 3);
+    let table = fs::read_to_string(out.join("scores.csv")).unwrap();
+    assert!(
+        table.contains("200 x 310 as the region of interest"),
+        "{table}"
+    );
+    let model_of_none = folder.path().join("none");
+    let train = run(
+        "train",
+        &["--roi", path.to_str().unwrap(), "--model", "draem"],
+        &[&erasers, Path::new("--out"), &model_of_none],
+        1,
+    );
+    assert!(
+        stderr(&train).contains("200 x 310 as the region of interest"),
+        "{}",
+        stderr(&train)
+    );
+    // No mask at all: nothing is begun.
+    let refused = |out: &str| {
+        let out = folder.path().join(out);
+        let ran = score(&model, &erasers, &out, &flags, 1);
+        assert!(!out.exists());
+        stderr(&ran)
+    };
+    mask(&path, 310, 310, |_, _| false);
+    assert!(refused("black").contains("no pixel is white"));
+    image::GrayImage::from_fn(310, 310, |x, _| image::Luma([(x % 256) as u8]))
+        .save(&path)
+        .unwrap();
+    assert!(refused("grey").contains("neither black nor white"));
+    fs::write(&path, "mask").unwrap();
+    assert!(refused("text").contains("m.png"));
+    fs::remove_file(&path).unwrap();
+    assert!(refused("none").contains("m.png"));
+}
+
+/// Writes a grey photograph with a bright square.
+fn plate(path: &Path, width: u32, height: u32, seed: u32) {
+    image::GrayImage::from_fn(width, height, |x, y| {
+        let texture = (x * 7 + y * 13 + (x * y + seed * 31) % 23) % 40;
+        image::Luma([(100 + texture) as u8])
+    })
+    .save(path)
+    .unwrap();
+}
+
+#[test]
+fn large_pieces_are_trained_and_scored_in_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("plates");
+    fs::create_dir_all(data.join("good")).unwrap();
+    for i in 0..8 {
+        plate(&data.join(format!("good/{i}.png")), 100, 70, i);
+    }
+    let model = folder.path().join("model");
+    goma()
+        .arg("train")
+        .arg(&data)
+        .args(["--model", "draem", "--tiles", "overlap", "--out"])
+        .arg(&model)
+        .args(TINY)
+        .assert()
+        .success();
+    let settings = fs::read_to_string(model.join("settings.toml")).unwrap();
+    assert!(settings.contains("tiles = \"overlap\""), "{settings}");
+    let inputs = folder.path().join("inputs");
+    fs::create_dir(&inputs).unwrap();
+    plate(&inputs.join("large.png"), 300, 70, 1);
+    plate(&inputs.join("fits.png"), 32, 32, 2);
+    plate(&inputs.join("thin.png"), 90, 20, 3);
+    let (tiles, whole) = (folder.path().join("tiles"), folder.path().join("whole"));
+    score(&model, &inputs, &tiles, &["--maps"], 0);
+    let ran = score(&model, &inputs, &whole, &["--maps", "--tiles", "off"], 0);
+    assert!(stdout(&ran).contains("scored 3 of 3"));
+    let size = |of: &Path, id: &str| {
+        let (h, w, values) = array(&of.join(format!("maps/{id}.npy")));
+        assert!(values.iter().all(|v| (0.0..=1.0).contains(v)));
+        (h, w)
+    };
+    assert_eq!(size(&tiles, "large"), (70, 300));
+    assert_eq!(
+        size(&tiles, "thin"),
+        (32, 90),
+        "the short side is enlarged to a tile's"
+    );
+    assert_eq!(size(&whole, "large"), (32, 32));
+    // A piece of the model's size is the same bytes with and without tiles.
+    let bytes = |of: &Path| fs::read(of.join("maps/fits.npy")).unwrap();
+    assert_eq!(bytes(&tiles), bytes(&whole));
+    let row = |of: &Path| {
+        let table = fs::read_to_string(of.join("scores.csv")).unwrap();
+        let row = table.lines().find(|line| line.starts_with("fits,"));
+        row.map(str::to_string).unwrap()
+    };
+    assert_eq!(row(&tiles), row(&whole));
+    // The number of threads changes nothing.
+    let one = folder.path().join("one");
+    score(&model, &inputs, &one, &["--maps", "--threads", "1"], 0);
+    let large = |of: &Path| fs::read(of.join("maps/large.npy")).unwrap();
+    assert_eq!(large(&tiles), large(&one));
+}
