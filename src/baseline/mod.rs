@@ -26,6 +26,7 @@ pub mod view;
 pub use balance::Balance;
 pub use model::{Baseline, BaselineShape};
 pub use network::{Architecture, Network};
+pub use optimiser::OptimiserKind;
 pub use options::BaselineOptions;
 pub use start::Kind;
 pub use train::{EpochRow, Fitted, Job, fit};

@@ -81,8 +81,8 @@ fn a_stopped_and_resumed_training_ends_in_the_same_weights() {
     let dir = tempfile::tempdir().unwrap();
     let dataset = pieces(dir.path(), 10);
     for optimiser in [
-        crate::baseline::optimiser::OptimiserKind::Adamw,
-        crate::baseline::optimiser::OptimiserKind::Sgd,
+        crate::baseline::OptimiserKind::Adamw,
+        crate::baseline::OptimiserKind::Sgd,
     ] {
         let options = BaselineOptions {
             optimiser,

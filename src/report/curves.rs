@@ -254,6 +254,10 @@ impl PrecisionRecall {
             for p in &sweep.points {
                 let (tp, fp) = (p.true_positives as f64, p.false_positives as f64);
                 let (recall, precision) = (tp / sweep.n_defect as f64, tp / (tp + fp));
+                // Good pieces alone add no step to the area.
+                if recall <= before {
+                    continue;
+                }
                 points.extend([(before, precision), (recall, precision)]);
                 before = recall;
             }

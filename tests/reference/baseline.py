@@ -164,6 +164,10 @@ def step():
     }
 
 
+# Chosen so that no map is all zero.
+SALT = 0
+
+
 def cam():
     def layer(i, o):
         parts = torch.nn.ModuleDict(
@@ -178,7 +182,9 @@ def cam():
         {
             k: v
             if k.endswith("num_batches_tracked")
-            else made_up("cam " + k, tuple(v.shape)) - (0.4 if "classifier" in k else 0.0)
+            else torch.from_numpy(hashed(f"cam {SALT} " + k, v.numel())).reshape(v.shape)
+            if "classifier" in k
+            else made_up("cam " + k, tuple(v.shape))
             for k, v in net.state_dict().items()
         }
     )

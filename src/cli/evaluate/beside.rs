@@ -97,15 +97,23 @@ impl Compared {
         let m = &self.paired.mcnemar;
         format!(
             "{table}\nBoth decide alike on {} of {} pieces. Right where the other is wrong: first {}, \
-             {} {}; McNemar p = {:.4} ({}).\n",
+             {} {}; McNemar p = {} ({}).\n",
             self.paired.agreed,
             self.paired.n,
             m.first_only,
             self.name,
             m.second_only,
-            m.p_value,
+            probability(m.p_value),
             if m.exact { "exact" } else { "chi-squared" }
         )
+    }
+}
+
+/// A p-value to four digits, or as a power of ten below them.
+fn probability(p: f64) -> String {
+    match p < 1e-4 {
+        true => format!("{p:.1e}"),
+        false => format!("{p:.4}"),
     }
 }
 
