@@ -1,11 +1,11 @@
 //! Flags about which part of a piece is inspected, and at which resolution.
 
 use clap::Args;
-use goma::Result;
 use goma::data::reader::Limits;
 use goma::data::roi::RegionOfInterest;
 use goma::draem::Tiling;
 use goma::pipeline::Pipeline;
+use goma::{Error, Result};
 use std::path::PathBuf;
 
 /// What is inspected.
@@ -41,11 +41,27 @@ impl InspectedArgs {
     /// for; gives back what a reader of the results should know of it.
     ///
     /// # Errors
-    /// As [`InspectedArgs::roi`].
+    /// As [`InspectedArgs::roi`]; [`Error::Setting`] for a hybrid: its classifier
+    /// knows maps as they were in training, and fails every piece on others.
     pub fn overrule(&self, pipeline: &mut Pipeline, limits: Limits) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         let roi = self.roi(limits)?;
-        if roi.is_some() && pipeline.draem.roi() != roi.as_ref() {
+        let other_roi = roi.is_some() && pipeline.draem.roi() != roi.as_ref();
+        let other_tiles = self
+            .tiling()
+            .is_some_and(|tiling| tiling != pipeline.draem.tiling());
+        if pipeline.hybrid.is_some() && (other_roi || other_tiles) {
+            let flag = if other_roi { "--roi" } else { "--tiles" };
+            return Err(Error::setting(
+                flag,
+                "the bundle's classifier was fitted on maps without it",
+            )
+            .help(format!(
+                "train with {flag}; bundles of an anomaly model alone (goma train --model draem, \
+                 goma import) take another"
+            )));
+        }
+        if other_roi {
             notes.push(
                 "the region of interest is another than the bundle's: its threshold was fitted \
                  without it"
