@@ -35,7 +35,12 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self> {
         Ok(Self {
             path: path.into(),
-            weights: WeightFile::read(path)?,
+            weights: WeightFile::read(path).map_err(|error| match error {
+                Error::Malformed { .. } => error.help(
+                    "a state dictionary is expected: .pckl or .pth of torch.save, or .safetensors",
+                ),
+                other => other,
+            })?,
         })
     }
 

@@ -236,18 +236,22 @@ fn one_steps_gradients_are_the_originals_within_1e_4() {
         )
         .sqrt()
     };
-    let mut compared = 0;
+    let (mut whole, mut whole_off) = (0.0, 0.0);
+    let mut far = Vec::new();
     for (name, var) in parameters.trainable() {
         let (found, expected) = (gradients.get(&var).unwrap(), &expected[&name]);
-        let size = norm(expected);
-        let off = norm(&(found - expected).unwrap());
-        // A bias before batch norm has no gradient but rounding.
-        if size > 1e-6 {
-            compared += 1;
-            assert!(off < 1e-4 * size, "{name}: {off} of {size}");
-        } else {
-            assert!(off < 1e-5, "{name}: {off}");
+        let (size, off) = (norm(expected), norm(&(found - expected).unwrap()));
+        whole += size * size;
+        whole_off += off * off;
+        // A bias before batch norm has no gradient but rounding; the absolute part
+        // is four times what single precision resolves at 1.
+        if !(off < 1e-4 * size + 5e-7) {
+            far.push(format!("{name}: {off:.1e} of {size:.1e}"));
         }
     }
-    assert_eq!(compared, 151);
+    assert!(far.is_empty(), "{far:#?}");
+    assert!(
+        whole_off.sqrt() < 1e-4 * whole.sqrt(),
+        "{whole_off} {whole}"
+    );
 }

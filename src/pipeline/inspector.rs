@@ -10,7 +10,7 @@ use crate::data::roi::RegionOfInterest;
 use crate::data::sample::SampleId;
 use crate::decision::Rule;
 use crate::draem::Tiling;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::settings::Settings;
 use std::sync::Arc;
 
@@ -53,7 +53,8 @@ pub trait Inspector: std::fmt::Debug + Send + Sync {
     /// it was trained for; gives back what a reader of the results should know.
     ///
     /// # Errors
-    /// [`crate::Error::Setting`] if it cannot.
+    /// [`Error::Setting`] if it cannot: a hybrid's classifier knows maps as they
+    /// were in training, and fails every piece on others.
     fn overrule(
         &mut self,
         roi: Option<RegionOfInterest>,
@@ -62,7 +63,7 @@ pub trait Inspector: std::fmt::Debug + Send + Sync {
         if roi.is_none() && tiling.is_none() {
             return Ok(Vec::new());
         }
-        Err(crate::Error::setting(
+        Err(Error::setting(
             "--roi or --tiles",
             "belongs to an anomaly model: hybrid or draem",
         ))
@@ -79,7 +80,7 @@ pub trait Inspector: std::fmt::Debug + Send + Sync {
     /// Inspects a batch; what is found of a piece does not depend on the others.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] if an image has other channels.
+    /// [`Error::Shape`] if an image has other channels.
     fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>>;
 }
 
@@ -115,8 +116,18 @@ impl Inspector for Pipeline {
         roi: Option<RegionOfInterest>,
         tiling: Option<Tiling>,
     ) -> Result<Vec<String>> {
+        let other_roi = roi.is_some() && self.draem.roi() != roi.as_ref();
+        let other_tiles = tiling.is_some_and(|tiling| tiling != self.draem.tiling());
+        if self.hybrid.is_some() && (other_roi || other_tiles) {
+            let flag = if other_roi { "--roi" } else { "--tiles" };
+            let why = "the bundle's classifier was fitted on maps without it";
+            return Err(Error::setting(flag, why).help(format!(
+                "train with {flag}; bundles of an anomaly model alone (goma train --model draem, \
+                 goma import) take another"
+            )));
+        }
         let mut notes = Vec::new();
-        if roi.is_some() && self.draem.roi() != roi.as_ref() {
+        if other_roi {
             notes.push(
                 "the region of interest is another than the bundle's: its threshold was fitted \
                  without it"
@@ -147,7 +158,7 @@ impl Inspector for Pipeline {
 /// The channels of `image`, whose order is `from`, that an inspector needs.
 ///
 /// # Errors
-/// [`crate::Error::Channels`] if one is not there.
+/// [`Error::Channels`] if one is not there.
 pub fn channels_for(image: &Image, from: &PixelFormat, wanted: &PixelFormat) -> Result<Image> {
     if from.channels == wanted.channels {
         return Ok(image.clone());
@@ -157,7 +168,7 @@ pub fn channels_for(image: &Image, from: &PixelFormat, wanted: &PixelFormat) -> 
         .iter()
         .map(|c| from.channels.iter().position(|f| f == c))
         .collect();
-    let places = places.ok_or_else(|| crate::Error::Channels {
+    let places = places.ok_or_else(|| Error::Channels {
         found: from.channels.len(),
         expected: wanted.names(),
     })?;

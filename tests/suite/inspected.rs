@@ -78,6 +78,23 @@ fn with_regions_from(threshold: f64, folder: &Path) {
     fs::write(&path, manifest.to_string()).unwrap();
 }
 
+/// A bundle of an anomaly model alone, on the workshop's pieces.
+fn anomaly_model(out: &Path) {
+    let flags = ["--classes", "binary", "--seed", "3", "--model", "draem"];
+    let train = [
+        workshop().join("erasers"),
+        "--out".into(),
+        out.to_path_buf(),
+    ];
+    goma()
+        .arg("train")
+        .args(flags)
+        .args(train)
+        .args(TINY)
+        .assert()
+        .success();
+}
+
 #[test]
 fn regions_lie_in_the_photograph_and_come_out_the_same_after_a_stop() {
     let folder = tempfile::tempdir().unwrap();
@@ -154,10 +171,31 @@ fn a_region_of_interest_belongs_to_the_bundle_and_is_zero_outside() {
     for row in values.chunks(w) {
         assert!(row[..16].iter().all(|&v| v > 0.0) && row[16..].iter().all(|&v| v == 0.0));
     }
-    // Another mask in its place: the right half, on pieces of half the resolution.
+    let ran = run("evaluate", &["--json"], &[&model, &erasers], 0);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+    for key in ["roc_auc", "average_precision", "aupro"] {
+        assert!(report["pixels"][key].is_number(), "{key}");
+    }
+    let other = workshop().join("model");
+    let flags = ["--force", "--roi", left.to_str().unwrap()];
+    let refused = score(&other, &erasers, &out, &flags, 2);
+    assert!(
+        stderr(&refused).contains("classifier"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn an_anomaly_model_alone_takes_another_region_of_interest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (folder.path().join("model"), folder.path().join("out"));
+    let erasers = workshop().join("erasers");
+    anomaly_model(&model);
+    // The right half, drawn at twice the resolution of the pieces.
     let right = folder.path().join("right.png");
     mask(&right, 620, 620, |x, _| x >= 310);
-    let flags = ["--maps", "--force", "--roi", right.to_str().unwrap()];
+    let flags = ["--maps", "--roi", right.to_str().unwrap()];
     let ran = score(&model, &erasers, &out, &flags, 0);
     assert!(!stdout(&ran).is_empty());
     let (_, w, values) = array(&out.join("maps/synth-000003.npy"));
@@ -178,19 +216,14 @@ fn a_region_of_interest_belongs_to_the_bundle_and_is_zero_outside() {
         "{}",
         stderr(&refused)
     );
-
-    let ran = run("evaluate", &["--json"], &[&model, &erasers], 0);
-    let report: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
-    for key in ["roc_auc", "average_precision", "aupro"] {
-        assert!(report["pixels"][key].is_number(), "{key}");
-    }
 }
 
 #[test]
 fn masks_that_fit_no_piece_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("m.png"), folder.path().join("out"));
-    let (model, erasers) = (workshop().join("model"), workshop().join("erasers"));
+    let (model, erasers) = (folder.path().join("model"), workshop().join("erasers"));
+    anomaly_model(&model);
     let flags = ["--roi", path.to_str().unwrap()];
     // Another shape: every piece has a row that says so.
     mask(&path, 310, 200, |_, _| true);
