@@ -72,6 +72,7 @@ fn main() {
         };
         let begun = Instant::now();
         let pieces = Pieces {
+            regions: &[],
             train: &good,
             validation: &[],
         };

@@ -4,14 +4,12 @@
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::report::font;
 use image::{ExtendedColorType, ImageEncoder};
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 use std::path::Path;
-use std::sync::OnceLock;
 
-const FONT_BYTES: &[u8] = include_bytes!("font/labels.ttf");
 /// Pixels of the PNG for each unit of the drawing.
 const ENLARGED: u32 = 3;
 
@@ -39,7 +37,7 @@ pub trait Drawing {
 /// # Errors
 /// [`Error::Data`] if it cannot be drawn.
 pub fn svg(drawing: &impl Drawing) -> Result<String> {
-    font()?;
+    font::ready();
     let mut out = String::new();
     {
         let area = SVGBackend::with_string(&mut out, drawing.size()).into_drawing_area();
@@ -53,7 +51,7 @@ pub fn svg(drawing: &impl Drawing) -> Result<String> {
 /// # Errors
 /// [`Error::Data`] if it cannot be drawn.
 pub fn png(drawing: &impl Drawing) -> Result<Vec<u8>> {
-    font()?;
+    font::ready();
     let (w, h) = drawing.size();
     let (w, h) = (w * ENLARGED, h * ENLARGED);
     let mut pixels = vec![0u8; (w * h * 3) as usize];
@@ -93,15 +91,4 @@ where
         .and_then(|()| drawing.draw(area, unit))
         .and_then(|()| area.present().map_err(Into::into))
         .map_err(|e| Error::data(format!("cannot draw {}: {e}", drawing.name())))
-}
-
-/// Makes the font known, once.
-fn font() -> Result<()> {
-    static KNOWN: OnceLock<bool> = OnceLock::new();
-    let known =
-        *KNOWN.get_or_init(|| register_font("sans-serif", FontStyle::Normal, FONT_BYTES).is_ok());
-    match known {
-        true => Ok(()),
-        false => Err(Error::data("the plots' font cannot be read")),
-    }
 }

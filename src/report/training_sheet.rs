@@ -151,6 +151,7 @@ mod tests {
         let sample = sample(4);
         let drawing = Drawing {
             map: AnomalyMap::new(Array2::from_elem((32, 40), 1.0)).unwrap(),
+            seen: Image::new(sample.defective.clone()).unwrap(),
             restored: Image::new(sample.good.clone()).unwrap(),
         };
         let png = progress_png(&[Shown { sample, drawing }]).unwrap();
