@@ -16,11 +16,11 @@ use ndarray::Array3;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-/// Parts that take turns; each is kept back for [`STRETCH`] of the run.
+/// Parts that take turns; each is kept back for one of [`STRETCHES`].
 const PARTS: usize = 3;
-/// Length of a stretch, in parts of the run. The last begins at 40% and ends at
-/// 60%, so that all sound pieces are trained on before the learning rate falls.
-const STRETCH: f64 = 0.2;
+/// Stretches of a run, a fifth each. The last part is kept back from 40% to 60%,
+/// so that all sound pieces are trained on before the learning rate falls.
+const STRETCHES: usize = 5;
 /// Pieces scored at a time.
 const CHUNK: usize = 16;
 
@@ -76,9 +76,7 @@ impl Plan {
 
     /// When the part's stretch ends.
     fn end(&self, part: usize) -> usize {
-        ((part + 1) as f64 * STRETCH * self.steps as f64)
-            .ceil()
-            .max(1.0) as usize
+        ((part + 1) * self.steps).div_ceil(STRETCHES)
     }
 
     /// The pieces to train on after these siftings, ascending.

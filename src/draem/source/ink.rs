@@ -253,13 +253,16 @@ mod tests {
     #[test]
     fn a_spill_darkens_the_ground_to_no_more_than_ink() {
         let good = printed();
+        let mut seen = 0;
         for seed in 0..20 {
             let out = spilt(good.view(), &mut Seed::new(seed).rng()).unwrap();
             for (v, was) in out.iter().zip(&good) {
                 assert!((0.2 - 1e-6..=was + 1e-6).contains(v), "{v} {was}");
             }
-            assert_ne!(out, good);
+            seen += usize::from(out != good);
         }
+        // A small blot may fall on print alone.
+        assert!(seen > 10, "{seen}");
     }
 
     #[test]

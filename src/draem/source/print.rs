@@ -11,10 +11,10 @@ use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 const AREA: (f64, f64) = (0.002, 0.25);
 /// The tones of print and ground differ by at least this much.
 const CONTRAST: f64 = 0.08;
-/// Two tones are two, and not the halves of one, if the variance between them
-/// is at least this share of all (a Gaussian cut in two has 0.64, an even
-/// spread 0.75).
-const SEPARATE: f64 = 0.78;
+/// Two tones are two, and not the halves of one, if their means lie at least this
+/// many deviations (within the tones) apart: a Gaussian cut in two has 2.6, an
+/// even spread 3.5. However small the minority, the measure is the same.
+const SEPARATE: f64 = 3.8;
 
 /// A piece's print.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ fn find_in(plane: ArrayView2<'_, f32>) -> Option<Print> {
         let ground = Array2::from_shape_fn(plane.dim(), |at| within[at] && !minority[at]);
         let ink = islands(&minority, &within);
         let share = ink.iter().filter(|i| **i).count() as f64 / pixels;
-        if tones.separation >= SEPARATE
+        if tones.distance >= SEPARATE
             && tones.contrast >= CONTRAST
             && (AREA.0..=AREA.1).contains(&share)
         {
@@ -102,6 +102,8 @@ struct Tones {
     minority_is_bright: bool,
     /// Variance between the tones over all variance.
     separation: f64,
+    /// Difference of the tones' means over the deviation within the tones.
+    distance: f64,
     /// Difference of the tones' means, in parts of white.
     contrast: f64,
 }
@@ -151,6 +153,7 @@ fn two_tones(plane: ArrayView2<'_, f32>, within: &Array2<bool>) -> Option<Tones>
         threshold,
         minority_is_bright: dark * 2.0 >= total,
         separation: between / variance,
+        distance: difference / (variance - between).max(1e-9).sqrt(),
         contrast: difference / 255.0,
     })
 }
