@@ -1,6 +1,6 @@
 //! Every command: what it writes, what it says to wrong use.
 
-use crate::tools::{TINY, goma, stderr, stdout, workshop};
+use crate::tools::{TINY, copy_model, goma, stderr, stdout, workshop};
 use std::fs;
 
 #[test]
@@ -232,10 +232,7 @@ fn a_setting_that_does_not_exist_or_has_no_effect_is_refused() {
 fn a_wrong_device_costs_no_earlier_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
-    fs::create_dir(&model).unwrap();
-    for entry in fs::read_dir(workshop().join("model")).unwrap().flatten() {
-        fs::copy(entry.path(), model.join(entry.file_name())).unwrap();
-    }
+    copy_model(&model);
     let train = |flags: &[&str]| {
         let mut train = goma();
         train

@@ -198,11 +198,10 @@ fn another_classifier_trains_no_model_and_predictions_are_measured_alike() {
         .unwrap()
         .iter()
         .find(|a| {
-            (
-                a["task"].as_str(),
-                a["input"].as_str(),
-                a["defects"].as_u64(),
-            ) == (Some("multi-class"), Some("image+map"), Some(100))
+            let [task, input, classifier] =
+                ["task", "input", "classifier"].map(|key| a[key].as_str());
+            (task, input) == (Some("multi-class"), Some("image+map"))
+                && (classifier, a["defects"].as_u64()) == (Some("svm"), Some(100))
         })
         .unwrap();
     let pooled = |measure: &str| arm["measures"][measure]["pooled"].as_f64().unwrap();

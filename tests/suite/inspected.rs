@@ -1,7 +1,7 @@
 //! What is inspected of a piece, and where its map stands out: regions, region
 //! of interest, tiles.
 
-use crate::tools::{TINY, goma, stderr, stdout, workshop};
+use crate::tools::{TINY, copy_model, goma, stderr, stdout, workshop};
 use std::fs;
 use std::path::Path;
 
@@ -65,10 +65,7 @@ fn array(path: &Path) -> (usize, usize, Vec<f32>) {
 /// Copies the workshop's model with regions from `threshold` on: so little
 /// trained, its maps stand out nowhere by themselves.
 fn with_regions_from(threshold: f64, folder: &Path) {
-    fs::create_dir(folder).unwrap();
-    for entry in fs::read_dir(workshop().join("model")).unwrap().flatten() {
-        fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
-    }
+    copy_model(folder);
     let path = folder.join("manifest.json");
     let mut manifest: serde_json::Value =
         serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -261,7 +258,7 @@ fn masks_that_fit_no_piece_are_refused() {
     fs::write(&path, "mask").unwrap();
     assert!(refused("text").contains("m.png"));
     fs::remove_file(&path).unwrap();
-    assert!(refused("none").contains("m.png"));
+    assert!(refused("missing").contains("m.png"));
 }
 
 /// Writes a grey photograph with a bright square.

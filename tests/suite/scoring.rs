@@ -2,7 +2,7 @@
 //! bytes however the run went.
 
 use crate::broken::write_broken_files;
-use crate::tools::{goma, rows, stderr, stdout, workshop};
+use crate::tools::{copy_model, goma, rows, stderr, stdout, workshop};
 use std::fs;
 use std::path::Path;
 
@@ -143,10 +143,7 @@ fn a_file_whose_name_is_no_text_is_a_row_like_any_other() {
 fn a_damaged_bundle_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("model");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(workshop().join("model")).unwrap().flatten() {
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
+    copy_model(&copy);
     let path = copy.join("draem.safetensors");
     let mut bytes = fs::read(&path).unwrap();
     let last = bytes.len() - 1;

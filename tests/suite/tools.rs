@@ -77,3 +77,13 @@ pub fn stderr(assert: &assert_cmd::assert::Assert) -> String {
 pub fn stdout(assert: &assert_cmd::assert::Assert) -> String {
     String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
 }
+
+/// Copies the workshop's model into a new folder, without the pictures that its
+/// training left.
+pub fn copy_model(to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    let entries = std::fs::read_dir(workshop().join("model")).unwrap();
+    for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
