@@ -45,6 +45,7 @@ fn bench(c: &mut Criterion) {
     let fit = || {
         train::fit(
             Pieces {
+                regions: &[],
                 train: &good,
                 validation: &[],
             },

@@ -152,10 +152,7 @@ impl Ssim {
         &self,
         (x, y, dy): (&[f32], &[f32], &[f32]),
         size: (usize, usize),
-        (dx_out, dy_out): (
-            Option<&mut [MaybeUninit<f32>]>,
-            Option<&mut [MaybeUninit<f32>]>,
-        ),
+        [dx_out, dy_out]: [Option<&mut [MaybeUninit<f32>]>; 2],
     ) {
         let plane = x.len();
         self.with_means((x, y), size, |means, spare| {
@@ -240,7 +237,7 @@ impl CustomOp2 for Ssim {
                             &ys[at..][..plane],
                             &gradients[at..][..plane],
                         );
-                        let outputs = (part(dx, x_len), part(dy, y_len));
+                        let outputs = [part(dx, x_len), part(dy, y_len)];
                         self.plane_gradients(inputs, (height, width), outputs);
                     });
                 };

@@ -48,10 +48,10 @@ fn transformed_kernels(
     channel: usize,
 ) -> [[f32; TOGETHER]; PLACES] {
     let mut kernels: Kernels = [[0.0; TOGETHER]; 9];
-    for i in 0..TOGETHER {
-        let kernel = (first + i) * channels + channel;
-        for (tap, value) in weights[kernel * 9..][..9].iter().enumerate() {
-            kernels[tap][i] = f64::from(*value);
+    for (tap, values) in kernels.iter_mut().enumerate() {
+        for (i, value) in values.iter_mut().enumerate() {
+            let kernel = (first + i) * channels + channel;
+            *value = f64::from(weights[kernel * 9 + tap]);
         }
     }
     transforms::kernels(&kernels)
@@ -136,7 +136,9 @@ impl Winograd {
                         let at = p * place + start + begin * filters;
                         // SAFETY: each block of filters has places of its own.
                         let to = unsafe { shared.slice(at, run) };
-                        to.write_copy_of_slice(values);
+                        for (to, value) in to.iter_mut().zip(values) {
+                            to.write(*value);
+                        }
                     }
                 });
             }
