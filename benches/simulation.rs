@@ -4,6 +4,9 @@
 //! `cargo bench --bench simulation [-- fast|compact|paper] [--steps N]`; the
 //! images are decoded once, before the training: a step decodes nothing.
 
+// It prints a table: what it is for.
+#![allow(clippy::print_stdout)]
+
 use candle_core::Device;
 use goma::draem::simulate::simulate;
 use goma::draem::train::{self, Pieces, Watch};

@@ -8,10 +8,10 @@
 //!
 //! [`division`] says who is trained on, [`stages`] trains and draws, [`fits`]
 //! fits an arm and asks it, [`measure`] and [`differences`] say how good and
-//! how certain; [`cache`] keeps every stage's product, [`plan`] what is to do.
+//! how certain; [`cache`] keeps every stage's product, [`mod@plan`] what is to do.
 //!
 //! A new kind of arm, one that is not fitted on feature rows, is a variant of
-//! [`Decider`]; [`predictions`] is where it gets a fold's pieces.
+//! [`Decider`]; `predictions` is where it gets a fold's pieces.
 
 pub mod arm;
 pub mod cache;

@@ -36,7 +36,7 @@ pub struct Costs {
     pub map_features: f64,
     /// A piece's features of the image.
     pub image_features: f64,
-    /// An arm in a fold, by [`fit_kind`].
+    /// An arm in a fold, by `fit_kind`.
     pub fits: BTreeMap<String, f64>,
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Beyond the paper, each switched by its option: the weights are averaged
 //! ([`Ema`]), at equal intervals the averaged model is validated and the best
-//! kept ([`validate`](super::validate)), and pieces that look mislabelled are
+//! kept ([`validate`]), and pieces that look mislabelled are
 //! left out ([`contamination`](super::contamination)).
 
 use super::DraemOptions;
