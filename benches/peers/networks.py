@@ -12,7 +12,6 @@ over the rounds (above 1: goma is faster).
 import argparse
 import copy
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -41,20 +40,16 @@ from safetensors.torch import save_file  # noqa: E402
 torch.set_num_threads(args.threads)
 torch.manual_seed(0)
 
-# The published DRAEM, as tests/reference/draem.py rebuilds it: classes and losses alone.
-source = (Path(__file__).parents[2] / "tests/reference/draem.py").read_text()
-definitions = source[source.index("def ssim_loss"):]
-end = re.search(r"^(?!def |class |@|\s|#|$)\S", definitions, re.M)
-reference = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "np": np,
-             "math": __import__("math")}
-exec(definitions[:end.start()] if end else definitions, reference)
+# The published DRAEM, as the reference values are made with it.
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests/reference"))
+import draem_networks  # noqa: E402
 
 
 class Draem(torch.nn.Module):
     def __init__(self, channels, wide, narrow):
         super().__init__()
-        self.reconstructive = reference["Reconstructive"](channels, wide)
-        self.discriminative = reference["Discriminative"](2 * channels, narrow)
+        self.reconstructive = draem_networks.Reconstructive(channels, wide)
+        self.discriminative = draem_networks.Discriminative(2 * channels, narrow)
 
     def forward(self, x):
         restored = self.reconstructive(x)
@@ -198,8 +193,8 @@ def training(folder):
             if kind == "draem":
                 restored = network.reconstructive(x)
                 scores = network.discriminative(torch.cat((restored, x), 1))
-                loss = (((restored - x) ** 2).mean() + reference["ssim_loss"](restored, x)
-                        + reference["focal_loss"](torch.softmax(scores, 1), mask))
+                loss = (((restored - x) ** 2).mean() + draem_networks.ssim_loss(restored, x)
+                        + draem_networks.focal_loss(torch.softmax(scores, 1), mask))
             else:
                 loss = torch.nn.functional.cross_entropy(network(x), classes)
             adam.zero_grad()
