@@ -6,27 +6,16 @@ use super::picture::{Drawing, Drawn};
 use crate::baseline::EpochRow;
 use crate::error::{Error, Result};
 use crate::metrics::ranking::Sweep;
+pub(super) use crate::report::style::{INK, QUIET};
+use crate::report::style::{LINE, PALETTE};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-pub(super) const INK: RGBColor = RGBColor(34, 38, 44);
-pub(super) const QUIET: RGBColor = RGBColor(110, 116, 124);
-const LINE: RGBColor = RGBColor(222, 224, 226);
-/// Okabe and Ito's, for a colour-blind eye.
-const PALETTE: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(60, 60, 60),
-];
 /// Lengths of dash and gap of each curve; none: a whole line.
 const DASHES: [Option<(i32, i32)>; 4] = [None, Some((7, 4)), Some((2, 3)), Some((12, 3))];
-pub(super) const FONT: &str = "sans-serif";
+pub(super) const FONT: &str = crate::report::font::FAMILY;
 pub(super) const TEXT: u32 = 13;
 
 /// Named points.

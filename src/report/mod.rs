@@ -77,6 +77,7 @@ pub mod regions;
 pub mod run;
 pub mod score_folder;
 pub mod scores;
+mod style;
 pub mod table;
 #[cfg(feature = "parquet")]
 mod table_parquet;

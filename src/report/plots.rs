@@ -7,6 +7,7 @@ use crate::draem::validate::ValidationRow;
 use crate::error::{Error, Result};
 use crate::metrics::ranking::Sweep;
 use crate::report::font;
+use crate::report::style::{INK, LINE, PALETTE, QUIET};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -15,18 +16,6 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-const INK: RGBColor = RGBColor(34, 38, 44);
-const QUIET: RGBColor = RGBColor(110, 116, 124);
-const LINE: RGBColor = RGBColor(222, 224, 226);
-const PALETTE: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(60, 60, 60),
-];
 const FONT: &str = font::FAMILY;
 /// A loss curve is drawn with at most this many points, each a mean.
 const LOSS_POINTS: usize = 300;

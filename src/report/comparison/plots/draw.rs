@@ -3,6 +3,7 @@
 use super::Plot;
 use crate::error::{Error, Result};
 use crate::report::font::{self, FAMILY};
+use crate::report::style::{INK, LINE, PALETTE, QUIET};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use plotters::coord::Shift;
@@ -12,18 +13,6 @@ use std::ops::Range;
 
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-const INK: RGBColor = RGBColor(34, 38, 44);
-const QUIET: RGBColor = RGBColor(110, 116, 124);
-const LINE: RGBColor = RGBColor(222, 224, 226);
-const PALETTE: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(60, 60, 60),
-];
 /// Lengths of stroke and gap of each series; the first is unbroken.
 const DASHES: [(i32, i32); 4] = [(1, 0), (7, 3), (2, 3), (12, 4)];
 /// PNGs are this many times as wide and high as SVGs.
