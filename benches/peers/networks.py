@@ -6,8 +6,9 @@ PEER is the program that `cargo bench --bench peer --no-run` builds (target/rele
 Needs torch, torchvision, safetensors, onnx, onnxscript, onnxruntime and openvino. All programs get the same random
 weights and pictures. The run ends if goma's outputs are further from PyTorch's in double precision
 than 1e-4 of the largest value and three times as far as PyTorch's own in single precision (random
-networks magnify rounding). Run it while nothing else runs. Prints medians in milliseconds and the ratio peer / goma with its quartiles
-over the rounds (above 1: goma is faster).
+networks magnify rounding). Run it while nothing else runs. Prints medians in milliseconds and the ratio
+peer / goma with its quartiles over the rounds (above 1: goma is faster); of training steps also the
+peak memory, each program's in a process of its own.
 """
 import argparse
 import copy
@@ -25,6 +26,7 @@ parser.add_argument("--rounds", type=int, default=15)
 parser.add_argument("--only", choices=["infer", "train"])
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--simd", help="avx2: keep all programs to AVX2")
+parser.add_argument("--peak-of", nargs=3, help=argparse.SUPPRESS)
 args = parser.parse_args()
 if args.simd == "avx2":  # before the libraries are loaded
     os.environ.update(GOMA_SIMD="avx2", ONEDNN_MAX_CPU_ISA="AVX2", ATEN_CPU_CAPABILITY="avx2",
@@ -174,6 +176,47 @@ def inference(folder):
             report(f"{name} {side}, batch {batch}", {p: t[2:] for p, t in times.items()})
 
 
+def torch_step(kind, network, x):
+    """One training step of PyTorch's: forward, losses, backward, optimiser."""
+    network = network.train().to(memory_format=torch.channels_last)
+    if kind != "draem":
+        network.fc = torch.nn.Linear(512, 2)
+    adam = torch.optim.AdamW(network.parameters(), 1e-4)
+    x = x.to(memory_format=torch.channels_last)
+    mask = (x[:, :1] > 0.9).float()
+    classes = torch.arange(len(x)) % 2
+
+    def step():
+        if kind == "draem":
+            restored = network.reconstructive(x)
+            scores = network.discriminative(torch.cat((restored, x), 1))
+            loss = (((restored - x) ** 2).mean() + draem_networks.ssim_loss(restored, x)
+                    + draem_networks.focal_loss(torch.softmax(scores, 1), mask))
+        else:
+            loss = torch.nn.functional.cross_entropy(network(x), classes)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def resident(field):
+    """This process's memory in MB: VmRSS now, VmHWM at most so far."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{field}:")[1].split()[0]) / 1e3
+
+
+def peak_of(name, side, batch):
+    """Peak memory of a process that takes three of PyTorch's steps, and its libraries' share, in MB."""
+    kind, make, _ = NETWORKS[name]
+    libraries = resident("VmRSS")
+    step = torch_step(kind, make(), pictures(int(batch), int(side)))
+    for _ in range(3):
+        step()
+    print(f"PyTorch {resident('VmHWM'):.0f} MB, {libraries:.0f} of them its libraries")
+
+
 def training(folder):
     for name, side, batch in TRAININGS:
         kind, make, _ = NETWORKS[name]
@@ -181,35 +224,21 @@ def training(folder):
         goma = Goma()  # anew each time, so that peak memory is this network's
         save(network, x, folder / "train.safetensors")
         goma.ask("load", name, kind, folder / "train.safetensors")
-        network = network.train().to(memory_format=torch.channels_last)
-        if kind != "draem":
-            network.fc = torch.nn.Linear(512, 2)
-        adam = torch.optim.AdamW(network.parameters(), 1e-4)
-        x = x.to(memory_format=torch.channels_last)
-        mask = (x[:, :1] > 0.9).float()
-        classes = torch.arange(batch) % 2
-
-        def step():
-            if kind == "draem":
-                restored = network.reconstructive(x)
-                scores = network.discriminative(torch.cat((restored, x), 1))
-                loss = (((restored - x) ** 2).mean() + draem_networks.ssim_loss(restored, x)
-                        + draem_networks.focal_loss(torch.softmax(scores, 1), mask))
-            else:
-                loss = torch.nn.functional.cross_entropy(network(x), classes)
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-
+        step = torch_step(kind, network, x)
         times = {"goma": [], "PyTorch": []}
         for _ in range(args.rounds // 2 + 3):
             times["goma"].append(float(goma.ask("train", name, batch)[0]))
             times["PyTorch"].append(timed(step)[0])
         memory = int(goma.ask("memory")[0]) / 1e6
-        report(f"{name} {side}, training, batch {batch}, goma {memory:.0f} MB",
+        peak = subprocess.check_output([sys.executable, __file__, args.peer, "--threads", str(args.threads),
+                                        "--peak-of", name, str(side), str(batch)], text=True)
+        report(f"{name} {side}, training, batch {batch}, goma {memory:.0f} MB, {peak.strip()}",
                {p: t[2:] for p, t in times.items()})
 
 
+if args.peak_of:
+    peak_of(*args.peak_of)
+    sys.exit()
 with tempfile.TemporaryDirectory() as temporary:
     print("| network | goma ms | others: ms, times goma's (quartiles) |\n|---|---|---|")
     if args.only != "train":
