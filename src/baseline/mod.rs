@@ -12,7 +12,6 @@
 
 pub mod balance;
 pub mod cam;
-mod checkpoint;
 pub mod model;
 pub mod network;
 mod optimiser;

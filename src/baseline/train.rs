@@ -1,8 +1,6 @@
 //! The training loop: epochs of steps, after each the validation pieces, and
 //! of all networks on the way the one that ranked those best.
 
-pub use super::checkpoint::Checkpoint;
-use super::checkpoint::{Progress, Tensors};
 use super::model::{
     Baseline, BaselineShape, outputs, predictions, run_engine, square, stage_channels,
 };
@@ -21,6 +19,7 @@ use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::metrics::bootstrap::quantile;
 use crate::metrics::ranking::{Sweep, average_precision};
+use crate::nn::checkpoint::Checkpoint;
 use crate::nn::engine::Engine;
 use crate::nn::loss::{Loss, binary_cross_entropy, cross_entropy};
 use crate::nn::parameters::Parameters;
@@ -30,6 +29,7 @@ use crate::random::Seed;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -177,6 +177,16 @@ fn heatmap_unit(baseline: &Baseline, pieces: &Pieces<'_>, reader: &ImageReader) 
 }
 
 /// A run under way.
+/// What of a run's state is no tensor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Progress {
+    /// Finished epochs.
+    curve: Vec<EpochRow>,
+    /// Loss and size of each batch of the epoch under way.
+    losses: Vec<(f64, usize)>,
+    schedule: Schedule,
+}
+
 struct Run<'a> {
     job: &'a Job<'a>,
     shape: BaselineShape,
@@ -187,7 +197,7 @@ struct Run<'a> {
     positive_weight: f64,
     class_weights: Vec<f64>,
     progress: Progress,
-    best: Tensors,
+    best: HashMap<String, Tensor>,
 }
 
 impl<'a> Run<'a> {
@@ -224,16 +234,16 @@ impl<'a> Run<'a> {
                 losses: Vec::new(),
                 schedule: Schedule::new(options),
             },
-            best: Tensors::new(),
+            best: HashMap::new(),
             job,
         };
         if let Some(checkpoint) = &job.checkpoint
-            && let Some(saved) = checkpoint.read(job.device)?
+            && let Some(mut saved) = checkpoint.read(job.device)?
         {
-            run.parameters.load(&saved.network)?;
-            run.optimiser.load_state(&saved.optimiser)?;
+            run.parameters.load(&saved.take("network"))?;
+            run.optimiser.load_state(&saved.take("optimiser"))?;
+            run.best = saved.take("best");
             run.progress = saved.progress;
-            run.best = saved.best;
         }
         Ok(run)
     }

@@ -10,7 +10,6 @@
 //! it and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
 
 pub mod augment;
-pub mod checkpoint;
 pub mod contamination;
 pub mod import;
 pub mod loss;

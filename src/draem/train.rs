@@ -10,7 +10,6 @@
 //! left out ([`contamination`](super::contamination)).
 
 use super::DraemOptions;
-use super::checkpoint::{self, Checkpoint, Progress};
 use super::contamination::{Plan, Sifting};
 use super::loss;
 use super::model::{Draem, DraemShape, Drawing};
@@ -19,6 +18,7 @@ use super::simulate::{Simulated, simulate};
 use super::source::{AnomalySource, DefectKind};
 use super::validate::{self, Validation, ValidationRow};
 use crate::error::{Error, Result};
+use crate::nn::checkpoint::Checkpoint;
 use crate::nn::ema::Ema;
 use crate::nn::layers::Mode;
 use crate::nn::optim::{Adam, AdamOptions};
@@ -102,6 +102,15 @@ pub trait Recorder: Sync {
     fn progress(&self, history: &History, shown: &[Shown]) -> Result<()>;
 }
 
+/// What of a training's state is no tensor. Random choices need none: each is
+/// drawn from the seed and the number of the step.
+#[derive(Debug, Serialize, Deserialize)]
+struct Progress {
+    /// Updates of the average.
+    averaged: u64,
+    history: History,
+}
+
 /// Who watches a training, and where it keeps what it needs to go on.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
@@ -158,8 +167,9 @@ pub fn fit(
         return Err(Error::shape("loss regions", regions, images.len()));
     }
     let mut state = State::new(expected.0, options, seed, device)?;
-    if let Some(checkpoint) = checkpoint.filter(|c| c.resume && c.path.exists()) {
-        state.load(checkpoint)?;
+    if let Some(checkpoint) = checkpoint
+        && state.load(checkpoint)?
+    {
         observer.note(&format!("going on from step {}", state.done()));
     }
     let validation = Validation {
@@ -453,23 +463,25 @@ impl State {
         best.sort_by(|a, b| a.0.cmp(&b.0));
         parts.push(("best", best));
         let progress = Progress {
-            fingerprint: checkpoint.fingerprint.clone(),
             averaged: self.average.as_ref().map_or(0, Ema::updates),
             history: self.history.clone(),
         };
-        checkpoint::write(&checkpoint.path, &progress, parts)
+        checkpoint.write(&progress, parts)
     }
 
-    fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let read = checkpoint::read(checkpoint, &self.device)?;
-        self.parameters.load(&read.part("weights"))?;
-        self.adam.load_state(&read.part("adam"))?;
+    /// Takes up the checkpoint, if there is one to take up.
+    fn load(&mut self, checkpoint: &Checkpoint) -> Result<bool> {
+        let Some(mut saved) = checkpoint.read::<Progress>(&self.device)? else {
+            return Ok(false);
+        };
+        self.parameters.load(&saved.take("weights"))?;
+        self.adam.load_state(&saved.take("adam"))?;
         if let Some(average) = &mut self.average {
-            average.load(&read.part("average"), read.progress.averaged)?;
+            average.load(&saved.take("average"), saved.progress.averaged)?;
         }
-        self.best = read.part("best");
-        self.history = read.progress.history;
-        Ok(())
+        self.best = saved.take("best");
+        self.history = saved.progress.history;
+        Ok(true)
     }
 }
 

@@ -5,9 +5,11 @@
 //! Tensors are candle's, `f32`, in the order `[n, c, h, w]`. What candle
 //! 0.11.1 computes slowly or differentiates wrongly is done in [`ops`].
 
+pub mod checkpoint;
 pub mod cnn;
 pub mod ema;
 pub mod engine;
+mod gradients;
 pub mod init;
 mod kernels;
 pub mod layers;

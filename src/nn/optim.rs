@@ -9,8 +9,8 @@
 //! D. P. Kingma, J. Ba: Adam, ICLR 2015; I. Loshchilov, F. Hutter: Decoupled
 //! weight decay regularization, ICLR 2019.
 
+use super::gradients::Gradients;
 use super::kernels::adam::{AdamStep, Coefficients};
-use super::kernels::{self, batch_norm::sum_of_squares};
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
 use candle_core::backprop::GradStore;
@@ -190,32 +190,13 @@ impl Adam {
     /// # Errors
     /// [`Error::NotFinite`] if a gradient is not finite; nothing is changed then.
     pub fn step(&mut self, gradients: &GradStore) -> Result<f64> {
-        let mut found = Vec::new();
-        let mut squares = 0.0;
-        for (row, slot) in self.slots.iter().enumerate() {
-            let Some(gradient) = gradients.get(slot.parameter.as_tensor()) else {
-                continue;
-            };
-            let gradient = gradient.contiguous()?;
-            squares += squared_norm(&gradient)?;
-            found.push((row, gradient));
+        let parameters = self.slots.iter().map(|slot| &slot.parameter);
+        let limit = self.options.max_gradient_norm;
+        let clipped = Gradients::clipped(gradients, parameters, limit)?;
+        for (row, gradient) in clipped.found {
+            self.slots[row].step(&gradient, clipped.scale, &self.options)?;
         }
-        let norm = squares.sqrt();
-        if !norm.is_finite() {
-            return Err(Error::NotFinite {
-                what: "the norm of the gradients".to_owned(),
-                row: 0,
-            });
-        }
-        let scale = match self.options.max_gradient_norm {
-            // The 1e-6 is PyTorch's (clip_grad_norm_).
-            Some(limit) => (limit / (norm + 1e-6)).min(1.0),
-            None => 1.0,
-        };
-        for (row, gradient) in found {
-            self.slots[row].step(&gradient, scale, &self.options)?;
-        }
-        Ok(norm)
+        Ok(clipped.norm)
     }
 
     /// The running means and step counts, as tensors named
@@ -337,15 +318,6 @@ impl Slot {
             }
         }
         Ok(())
-    }
-}
-
-/// The sum of squares; on the CPU in a fixed order, to `f64`.
-fn squared_norm(gradient: &Tensor) -> Result<f64> {
-    if gradient.device().is_cpu() {
-        Ok(kernels::read([gradient], |[g]| sum_of_squares(g))?)
-    } else {
-        Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?))
     }
 }
 

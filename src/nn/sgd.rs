@@ -11,6 +11,7 @@
 //! I. Sutskever and others: On the importance of initialization and momentum
 //! in deep learning, ICML 2013.
 
+use super::gradients::Gradients;
 use crate::error::{Error, Result};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
@@ -87,34 +88,13 @@ impl Sgd {
     /// # Errors
     /// [`Error::NotFinite`] if a gradient is not finite; nothing is changed then.
     pub fn step(&mut self, gradients: &GradStore) -> Result<f64> {
-        let mut found = Vec::new();
-        let mut squares = 0.0;
-        for (row, slot) in self.slots.iter().enumerate() {
-            let Some(gradient) = gradients.get(slot.parameter.as_tensor()) else {
-                continue;
-            };
-            let gradient = gradient.contiguous()?.detach();
-            // One value at a time, in a fixed order, in f64.
-            let values: Vec<f32> = gradient.flatten_all()?.to_vec1()?;
-            squares += values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-            found.push((row, gradient));
+        let parameters = self.slots.iter().map(|slot| &slot.parameter);
+        let limit = self.options.max_gradient_norm;
+        let clipped = Gradients::clipped(gradients, parameters, limit)?;
+        for (row, gradient) in clipped.found {
+            self.slots[row].step(&(gradient * clipped.scale)?, &self.options)?;
         }
-        let norm = squares.sqrt();
-        if !norm.is_finite() {
-            return Err(Error::NotFinite {
-                what: "the norm of the gradients".to_owned(),
-                row: 0,
-            });
-        }
-        let scale = match self.options.max_gradient_norm {
-            // The 1e-6 is PyTorch's (clip_grad_norm_).
-            Some(limit) => (limit / (norm + 1e-6)).min(1.0),
-            None => 1.0,
-        };
-        for (row, gradient) in found {
-            self.slots[row].step(&(gradient * scale)?, &self.options)?;
-        }
-        Ok(norm)
+        Ok(clipped.norm)
     }
 
     /// The directions, as tensors named `PARAMETER.direction`.

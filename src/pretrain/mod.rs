@@ -6,7 +6,6 @@
 //! ...). No photograph is involved, so nobody's rights are, and the command
 //! that made the weights can be run again.
 
-mod checkpoint;
 mod schedule;
 pub mod sheet;
 pub mod textures;

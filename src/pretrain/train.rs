@@ -1,10 +1,11 @@
 //! The pretraining loop: two classifications of fresh pictures, AdamW, a
 //! cosine, and the moving average of the weights as the result.
 
-use super::checkpoint::{self, Progress};
-use super::schedule::{MovingAverage, warm_cosine};
+use super::schedule::warm_cosine;
 use super::textures::{Event, FAMILIES, Picture, pictures};
 use crate::error::{Error, Result};
+use crate::nn::checkpoint::Checkpoint;
+use crate::nn::ema::Ema;
 use crate::nn::layers::Mode;
 use crate::nn::optim::{Adam, AdamOptions};
 use crate::nn::parameters::Parameters;
@@ -196,6 +197,26 @@ impl PretrainOptions {
     }
 }
 
+/// The checkpoint's name in the output folder.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// What of a run's state is no tensor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Progress {
+    /// Steps done.
+    step: u64,
+    curve: Vec<CurvePoint>,
+}
+
+/// The settings, but for the length of a run, which may be changed on the way.
+fn fingerprint(options: &PretrainOptions) -> String {
+    let comparable = PretrainOptions {
+        steps: 0,
+        ..options.clone()
+    };
+    serde_json::to_string(&comparable).expect("numbers and text serialise")
+}
+
 /// A run under way.
 struct Run<'a> {
     options: &'a PretrainOptions,
@@ -204,7 +225,8 @@ struct Run<'a> {
     parameters: Parameters,
     network: Classifier,
     optimiser: Adam,
-    average: MovingAverage,
+    average: Ema,
+    checkpoint: Checkpoint,
     step: u64,
     curve: Vec<CurvePoint>,
 }
@@ -222,34 +244,20 @@ impl<'a> Run<'a> {
         let mut adam = AdamOptions::adam_w(options.learning_rate, options.weight_decay);
         adam.max_gradient_norm = Some(options.max_gradient_norm);
         let mut optimiser = Adam::new(&parameters, adam)?;
-        let (mut step, mut curve) = (0, Vec::new());
-        let mut average_start = parameters.tensors();
-        if start == Start::Resume && folder.join(checkpoint::FILE).exists() {
-            let saved = checkpoint::read(folder, device)?;
-            // The length of a run may be changed on the way, nothing else.
-            let comparable = PretrainOptions {
-                steps: options.steps,
-                ..saved.progress.options
-            };
-            if comparable != *options {
-                return Err(Error::setting(
-                    "resume",
-                    "the checkpoint was made with other settings",
-                )
-                .help("give the same settings, or start anew with --force"));
-            }
-            parameters.load(&saved.network)?;
-            optimiser.load_state(&saved.optimiser)?;
-            for (name, tensor) in &mut average_start {
-                *tensor = saved
-                    .average
-                    .get(name)
-                    .ok_or_else(|| Error::data(format!("the checkpoint lacks {name}")))?
-                    .clone();
-            }
-            (step, curve) = (saved.progress.step, saved.progress.curve);
+        let mut average = Ema::new(&parameters, options.average_decay)?;
+        let mut progress = Progress::default();
+        let checkpoint = Checkpoint {
+            path: folder.join(CHECKPOINT),
+            resume: start == Start::Resume,
+            fingerprint: fingerprint(options),
+        };
+        if let Some(mut saved) = checkpoint.read::<Progress>(device)? {
+            progress = saved.progress.clone();
+            parameters.load(&saved.take("network"))?;
+            optimiser.load_state(&saved.take("optimiser"))?;
+            average.load(&saved.take("average"), progress.step)?;
         }
-        let average = MovingAverage::new(options.average_decay, &average_start)?;
+        let Progress { step, curve } = progress;
         Ok(Self {
             options,
             folder,
@@ -258,6 +266,7 @@ impl<'a> Run<'a> {
             network,
             optimiser,
             average,
+            checkpoint,
             step,
             curve,
         })
@@ -309,7 +318,7 @@ impl<'a> Run<'a> {
         let tasks = tasks(&scores, &batch, options.label_smoothing)?;
         let loss = (&tasks[0].loss + &tasks[1].loss)?;
         self.optimiser.backward_step(&loss)?;
-        self.average.follow(&self.parameters.tensors(), self.step)?;
+        self.average.update()?;
         Ok([
             f64::from(tasks[0].loss.to_scalar::<f32>()?),
             f64::from(tasks[1].loss.to_scalar::<f32>()?),
@@ -322,21 +331,20 @@ impl<'a> Run<'a> {
     fn save(&self) -> Result<()> {
         let progress = Progress {
             step: self.step,
-            options: self.options.clone(),
             curve: self.curve.clone(),
         };
         let parts = [
-            ("network", &self.parameters.tensors()[..]),
-            ("optimiser", &self.optimiser.state()?[..]),
-            ("average", self.average.tensors()),
+            ("network", self.parameters.tensors()),
+            ("optimiser", self.optimiser.state()?),
+            ("average", self.average.tensors()?),
         ];
-        checkpoint::write(self.folder, &progress, parts)?;
+        self.checkpoint.write(&progress, parts)?;
         self.write_weights().map(drop)
     }
 
     fn write_weights(&self) -> Result<PathBuf> {
         let mut weights = BTreeMap::new();
-        for (name, tensor) in self.average.tensors() {
+        for (name, tensor) in self.average.tensors()? {
             if name.starts_with("fc.") {
                 continue;
             }
@@ -344,7 +352,7 @@ impl<'a> Run<'a> {
                 shape: tensor.dims().to_vec(),
                 values: tensor.flatten_all()?.to_vec1()?,
             };
-            weights.insert(name.clone(), weight);
+            weights.insert(name, weight);
         }
         let options = serde_json::to_string(self.options).expect("numbers serialise");
         let metadata = BTreeMap::from([
@@ -380,16 +388,16 @@ impl<'a> Run<'a> {
         };
         let text = serde_json::to_string_pretty(&report).expect("numbers serialise");
         crate::files::write_atomic(&self.folder.join("pretrain.json"), text.as_bytes())?;
-        let checkpoint = self.folder.join(checkpoint::FILE);
+        let checkpoint = &self.checkpoint.path;
         if checkpoint.exists() {
-            std::fs::remove_file(&checkpoint).map_err(Error::io("remove", &checkpoint))?;
+            std::fs::remove_file(checkpoint).map_err(Error::io("remove", checkpoint))?;
         }
         Ok(Outcome::Finished { weights, report })
     }
 
     /// Shares of hits of the averaged network on pictures of another stream.
     fn held_out_accuracy(&self) -> Result<[f64; 2]> {
-        let average = self.average.tensors().iter().cloned().collect();
+        let average = self.average.tensors()?.into_iter().collect();
         let frozen = Parameters::frozen(average, self.device);
         let classes = FAMILIES.len() + Event::ALL.len();
         let network = Classifier::new(&frozen.root(), &self.options.config(), classes)?;

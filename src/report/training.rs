@@ -2,7 +2,8 @@
 //! `loss.csv` and `loss.svg`, `validation.csv` and `validation.svg`, events for
 //! TensorBoard, and under `sheets/` what the model makes of simulated defects.
 
-use super::{plots, tensorboard, training_sheet};
+use super::plots::losses;
+use super::{tensorboard, training_sheet};
 use crate::draem::DefectKind;
 use crate::draem::simulate::Simulated;
 use crate::draem::train::{History, Recorder, Shown};
@@ -39,14 +40,14 @@ impl TrainingFolder {
     /// [`Error::Io`].
     pub fn write_curves(&self, history: &History) -> Result<()> {
         let write = |name: &str, bytes: &[u8]| files::write_atomic(&self.folder.join(name), bytes);
-        write("loss.csv", plots::loss_csv(&history.losses).as_bytes())?;
-        write("loss.svg", plots::loss_curve(history)?.as_bytes())?;
+        write("loss.csv", losses::loss_csv(&history.losses).as_bytes())?;
+        write("loss.svg", losses::loss_curve(history)?.as_bytes())?;
         write(tensorboard::FILE, &tensorboard::events(history))?;
         if !history.validations.is_empty() {
-            write("validation.csv", plots::validation_csv(history).as_bytes())?;
+            write("validation.csv", losses::validation_csv(history).as_bytes())?;
             write(
                 "validation.svg",
-                plots::validation_curve(history)?.as_bytes(),
+                losses::validation_curve(history)?.as_bytes(),
             )?;
         }
         Ok(())

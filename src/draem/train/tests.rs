@@ -142,13 +142,14 @@ fn the_weights_of_the_best_validation_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint {
         path: dir.path().join("checkpoint"),
-        resume: false,
+        resume: true,
         fingerprint: String::new(),
     };
     let stopping = StopAfter(AtomicUsize::new(kept));
     let _ = train(&options, Seed::new(5), Some(&checkpoint), &stopping);
-    let read = super::checkpoint::read(&checkpoint, &Device::Cpu).unwrap();
-    let then = Draem::new(model.shape(), read.part("weights"), &Device::Cpu).unwrap();
+    let saved = checkpoint.read::<Progress>(&Device::Cpu).unwrap();
+    let weights = saved.unwrap().take("weights");
+    let then = Draem::new(model.shape(), weights, &Device::Cpu).unwrap();
     assert_eq!(
         model.to_safetensors().unwrap(),
         then.to_safetensors().unwrap()

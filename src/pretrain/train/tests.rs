@@ -41,7 +41,7 @@ fn an_interrupted_run_ends_in_the_same_weights() {
         let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
         assert!(read(&whole) == read(&broken), "{file}");
     }
-    assert!(!broken.path().join(checkpoint::FILE).exists());
+    assert!(!broken.path().join(CHECKPOINT).exists());
 }
 
 #[test]
