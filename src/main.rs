@@ -11,5 +11,6 @@ mod cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    goma::nn::keep_candle_on_one_thread();
     cli::main()
 }

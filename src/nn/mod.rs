@@ -22,3 +22,5 @@ pub mod precision;
 pub mod resnet;
 pub mod sgd;
 pub mod weights;
+
+pub use kernels::candle_pool::keep_candle_on_one_thread;

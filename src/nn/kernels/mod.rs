@@ -16,6 +16,7 @@ pub(super) mod adam;
 pub(super) mod affine;
 pub(super) mod batch_norm;
 mod buffer;
+pub(super) mod candle_pool;
 mod channels_last;
 pub(super) mod conv;
 #[cfg(feature = "cuda")]
