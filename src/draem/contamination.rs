@@ -5,8 +5,9 @@
 //! score of that piece says little. So the pieces are divided into parts, and
 //! in each stretch of the run one part is not trained on; at the stretch's end
 //! the model scores that part and the most anomalous pieces of it are left out
-//! from then on. No second model is needed, and every piece is scored once by a
-//! model that has not seen it for a fifth of the run, or never.
+//! from then on. No second model is needed, and every piece is scored once, by a
+//! model that has learnt for 40% of the run or more and has not seen it for a
+//! fifth of the run, or never.
 
 use super::model::Draem;
 use crate::data::image::Image;
@@ -16,11 +17,12 @@ use ndarray::Array3;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-/// Parts that take turns; each is kept back for one of [`STRETCHES`].
+/// Parts that take turns.
 const PARTS: usize = 3;
-/// Stretches of a run, a fifth each. The last part is kept back from 40% to 60%,
-/// so that all sound pieces are trained on before the learning rate falls.
-const STRETCHES: usize = 5;
+/// When each part's turn ends, in tenths of the run. A model that has learnt for
+/// less than 40% hardly tells a defect; the last part comes back when the learning
+/// rate falls for the first time.
+const ENDS: [usize; PARTS] = [4, 6, 8];
 /// Pieces scored at a time.
 const CHUNK: usize = 16;
 
@@ -74,9 +76,9 @@ impl Plan {
         (step == self.end(done.len())).then_some(part)
     }
 
-    /// When the part's stretch ends.
+    /// After how many steps the part's turn ends.
     fn end(&self, part: usize) -> usize {
-        ((part + 1) * self.steps).div_ceil(STRETCHES)
+        (ENDS[part] * self.steps).div_ceil(10)
     }
 
     /// The pieces to train on after these siftings, ascending.
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(scored, (0..10).collect::<Vec<_>>());
         assert_eq!(
             done.iter().map(|s| s.step).collect::<Vec<_>>(),
-            [10, 20, 30]
+            [20, 30, 40]
         );
         let left = plan.trained_on(&done);
         assert_eq!(left.len(), 7);
