@@ -9,6 +9,7 @@
 
 pub mod base64;
 pub mod beside;
+mod facts;
 pub mod histogram;
 pub mod overview;
 mod regions;
@@ -27,7 +28,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use overview::Overview;
 use sha2::{Digest, Sha256};
 use std::io::Write;
-use wording::{duration, minute, percent, percent_encoded, short};
+use wording::{duration, minute, percent, percent_encoded};
 
 pub use wording::figure;
 
@@ -73,10 +74,10 @@ impl<'a, W: Write> Page<'a, W> {
         page.write(&banner(facts).0)?;
         page.write("<main>")?;
         page.write(&tiles(&overview.counts).0)?;
-        page.write(&decided(facts, overview).0)?;
+        page.write(&facts::decided(facts, overview).0)?;
         page.write(&beside::panel(facts, overview).0)?;
         page.write(&unreadable(overview, table).0)?;
-        page.write(&particulars(facts).0)?;
+        page.write(&facts::particulars(facts).0)?;
         page.write(&toolbar(overview, scale).0)?;
         page.write("<section aria-labelledby=\"pieces\"><h2 id=\"pieces\">Worst pieces</h2> <output id=\"shown\" aria-live=\"polite\"></output>")?;
         page.write("<div class=\"cards\" id=\"cards\">")?;
@@ -354,33 +355,6 @@ fn tiles(counts: &Counts) -> Markup {
     }
 }
 
-/// The rule, what it rests on, and how all scores lie to it.
-fn decided(facts: &RunFacts, overview: &Overview) -> Markup {
-    let rule = &facts.rule;
-    html! {
-        section.decided {
-            div.panel {
-                h2 { "How it was decided" }
-                p.rule { (rule.sentence) }
-                @if !rule.basis.is_empty() { p { (rule.basis) } }
-                @if let Some(regions) = &facts.regions { p { (regions::sentence(regions)) } }
-                @for note in &facts.notes { p.note { (note) } }
-                @if !facts.metrics.is_empty() {
-                    dl.metrics {
-                        @for (name, value) in &facts.metrics {
-                            div { dt { (name) } dd { (figure(*value)) } }
-                        }
-                    }
-                }
-            }
-            div.panel {
-                h2 { "All scores" }
-                (histogram::svg(overview, rule))
-            }
-        }
-    }
-}
-
 /// The inputs that could not be read, each with the reason.
 fn unreadable(overview: &Overview, table: Format) -> Markup {
     let count = overview.counts.unreadable;
@@ -406,49 +380,6 @@ fn unreadable(overview: &Overview, table: Format) -> Markup {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Everything else about the run, folded away.
-fn particulars(facts: &RunFacts) -> Markup {
-    let settings = if facts.settings.is_null() {
-        String::new()
-    } else {
-        serde_json::to_string_pretty(&facts.settings).unwrap_or_default()
-    };
-    let rows: [(&str, String); 12] = [
-        (
-            "bundle",
-            format!("{} {}", facts.bundle.name, short(&facts.bundle.hash)),
-        ),
-        ("model", facts.bundle.model.clone()),
-        ("backbone", facts.bundle.backbone.clone()),
-        ("channels", facts.bundle.channels.join(" ")),
-        ("trained on", facts.bundle.trained_on.clone()),
-        ("inputs read as", facts.input_format.clone()),
-        ("seed", facts.seed.to_string()),
-        ("started", minute(&facts.started)),
-        (
-            "finished",
-            facts.finished.as_deref().map(minute).unwrap_or_default(),
-        ),
-        (
-            "machine",
-            format!("{}, {} threads", facts.device, facts.threads),
-        ),
-        ("goma", facts.goma.clone()),
-        ("command", facts.command.join(" ")),
-    ];
-    html! {
-        details.panel.particulars {
-            summary { "About this run" }
-            dl {
-                @for (name, value) in rows.iter().filter(|(_, v)| !v.is_empty()) {
-                    div { dt { (name) } dd { (value) } }
-                }
-            }
-            @if !settings.is_empty() { details { summary { "Settings" } pre { (settings) } } }
         }
     }
 }
