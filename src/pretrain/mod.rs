@@ -6,9 +6,11 @@
 //! ...). No photograph is involved, so nobody's rights are, and the command
 //! that made the weights can be run again.
 
+mod options;
 mod schedule;
 pub mod sheet;
 pub mod textures;
 mod train;
 
-pub use train::{Outcome, PretrainOptions, Report, Start};
+pub use options::PretrainOptions;
+pub use train::{Outcome, Report, Start};
