@@ -32,7 +32,7 @@ pub const IMAGE_FEATURES: &str = "image-features.onnx";
 pub const MAP_FEATURES: &str = "map-features.onnx";
 /// A baseline's file.
 pub const CLASSIFIER: &str = "classifier.onnx";
-/// `gamma = 1.4`: the blur of imageproc's Canny.
+/// Deviation of the blur in imageproc's Canny.
 const CANNY_SIGMA: f32 = 1.4;
 
 /// Height and width of the pieces, where they all have the same and the
