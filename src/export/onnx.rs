@@ -45,13 +45,13 @@ impl Builder {
     /// Makes a value `[batch, dims]` the output of this name.
     pub fn output(&mut self, value: &Value, name: &str, dims: &[usize]) {
         self.0.output.push(port(name, dims));
-        self.0.node.push(pb::NodeProto {
-            op_type: "Identity".into(),
-            name: format!("Identity_{name}"),
-            input: vec![value.clone()],
-            output: vec![name.to_string()],
-            ..Default::default()
-        });
+        for node in &mut self.0.node {
+            for other in node.input.iter_mut().chain(&mut node.output) {
+                if other == value {
+                    *other = name.to_string();
+                }
+            }
+        }
     }
 
     /// One operation on `inputs`; an empty name is an input left out.

@@ -42,11 +42,11 @@ def openvino_runner(path):
     # Some processors would compute in bfloat16 unless told otherwise.
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     model = openvino.Core().compile_model(str(path), "CPU", exact)
-    names = [output.get_any_name() for output in model.outputs]
+    names = [output.name for output in onnx.load(str(path)).graph.output]
 
     def run(x):
         found = model(x)
-        return {name: np.array(found[i]) for i, name in enumerate(names)}
+        return {name: np.array(found[model.output(name)]) for name in names}
 
     return run
 
