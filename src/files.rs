@@ -180,7 +180,12 @@ impl StagedFolder {
     pub fn begin(place: &Path, existing: Existing, marker: &'static str) -> Result<Self> {
         let replaceable = existing == Existing::Replace && place.join(marker).exists();
         if !replaceable {
+            let is_new = !place.exists();
             output_folder(place, existing, marker)?;
+            if is_new {
+                // What it stands in stays: the temporary folder lies there too.
+                fs::remove_dir(place).map_err(Error::io("remove", place))?;
+            }
         }
         let parent = match place.parent() {
             Some(p) if !p.as_os_str().is_empty() => p,

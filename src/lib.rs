@@ -6,7 +6,7 @@
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
 //! trained pipeline as a folder, [`report`] shows what was found, [`comparison`]
 //! measures what helps. Beside it all stands the supervised [`baseline`], and
-//! [`ablation`] varies it.
+//! [`ablation`] varies it. [`export`] hands networks on to other runtimes.
 
 pub mod ablation;
 pub mod baseline;
@@ -18,6 +18,7 @@ pub mod data;
 pub mod decision;
 pub mod draem;
 pub mod error;
+pub mod export;
 pub mod extract;
 pub mod files;
 pub mod metrics;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions};
 use crate::files;
 use crate::pipeline::inspector::Inspector;
-use crate::pipeline::supervised::not_a_pipeline;
+use crate::pipeline::supervised::{Supervised, not_a_pipeline};
 use crate::pipeline::{BackboneFile, Hybrid, Pipeline, Training};
 use crate::selection::Selection;
 use crate::settings::{ModelKind, Settings};
@@ -95,6 +95,15 @@ pub struct Model {
     pub hash: String,
 }
 
+/// What a bundle holds.
+#[derive(Debug)]
+pub enum Kind {
+    /// A hybrid, or an anomaly model alone.
+    Pipeline(Box<Pipeline>),
+    /// A baseline.
+    Supervised(Box<Supervised>),
+}
+
 /// Writes a pipeline into an existing folder, the manifest last.
 ///
 /// # Errors
@@ -159,14 +168,24 @@ pub fn open(folder: &Path, device: &Device) -> Result<Bundle> {
 /// # Errors
 /// As [`open`].
 pub fn open_any(folder: &Path, device: &Device) -> Result<Model> {
+    let (kind, hash) = open_kind(folder, device)?;
+    let inspector: Box<dyn Inspector> = match kind {
+        Kind::Pipeline(pipeline) => pipeline,
+        Kind::Supervised(supervised) => supervised,
+    };
+    Ok(Model { inspector, hash })
+}
+
+/// As [`open_any`], for whoever needs to look inside; with the hash.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_kind(folder: &Path, device: &Device) -> Result<(Kind, String)> {
     check_folder(folder)?;
     let bytes = read_file(folder, MANIFEST)?;
     if baseline_named(&bytes).is_none() {
         let bundle = open(folder, device)?;
-        return Ok(Model {
-            inspector: Box::new(bundle.pipeline),
-            hash: bundle.hash,
-        });
+        return Ok((Kind::Pipeline(Box::new(bundle.pipeline)), bundle.hash));
     }
     check_format(&bytes, folder)?;
     let fetch = |name: &str, facts: Option<&FileFacts>| {
@@ -175,10 +194,7 @@ pub fn open_any(folder: &Path, device: &Device) -> Result<Model> {
         checked(read_file(folder, name)?, facts, &folder.join(name))
     };
     let (supervised, _) = supervised::read(&bytes, fetch, folder, device)?;
-    Ok(Model {
-        inspector: Box::new(supervised),
-        hash: sha256(&bytes),
-    })
+    Ok((Kind::Supervised(Box::new(supervised)), sha256(&bytes)))
 }
 
 /// The model's name, if this is the manifest of a supervised baseline.

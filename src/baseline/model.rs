@@ -152,6 +152,20 @@ impl Baseline {
         Ok(predictions)
     }
 
+    /// The network's class scores `[n, outputs]` before they become probabilities.
+    ///
+    /// # Errors
+    /// As [`Baseline::predict`].
+    pub fn scores(&self, images: &[Image]) -> Result<Vec<Vec<f32>>> {
+        let mut scores = Vec::with_capacity(images.len());
+        for batch in images.chunks(BATCH) {
+            let (_, last) = self.images(batch)?;
+            let found = self.network.after_stage(self.network.stages() - 1, &last)?;
+            scores.extend(found.to_vec2()?);
+        }
+        Ok(scores)
+    }
+
     /// Predicts a batch and draws where the network looked, at its own size.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 //! both say where they looked.
 
 use crate::error::{Error, Result};
-use crate::nn::cnn::{Cnn, CnnOptions};
+use crate::nn::cnn::{Cnn, CnnOptions, Gather};
 use crate::nn::engine::Graph;
-use crate::nn::layers::Mode;
+use crate::nn::layers::{Linear, Mode};
 use crate::nn::ops;
 use crate::nn::parameters::{ParamScope, Parameters};
 use crate::nn::resnet::{Classifier, Depth, ResNetConfig};
@@ -272,6 +272,15 @@ impl Network {
         self.head(&self.features(&x)?)
     }
 
+    /// What comes after the last image: how it becomes a vector, and the dense
+    /// layers, with ReLU after all but the last.
+    pub(crate) fn dense(&self) -> (Gather, Vec<&Linear>) {
+        match self {
+            Self::ResNet(net) => (Gather::Average, vec![net.fc()]),
+            Self::Cnn(cnn) => cnn.dense(),
+        }
+    }
+
     /// For the inference engine: the images of stage `at` and of the last one.
     ///
     /// # Errors
@@ -355,8 +364,8 @@ pub fn summary(
                 );
             }
             let vector = match options.gather {
-                crate::nn::cnn::Gather::Average => width,
-                crate::nn::cnn::Gather::Flatten => width * side * side,
+                Gather::Average => width,
+                Gather::Flatten => width * side * side,
             };
             row("to a vector".into(), vec![vector], 0);
             for (i, width) in options.dense.iter().chain([&outputs]).enumerate() {

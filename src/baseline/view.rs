@@ -126,13 +126,18 @@ impl View {
     }
 }
 
+/// The share of each channel in a picture's brightness.
+pub(crate) fn brightness(channels: usize) -> Vec<f32> {
+    match channels {
+        3 => vec![0.299, 0.587, 0.114],
+        n => vec![1.0 / n as f32; n],
+    }
+}
+
 /// The picture's brightness, once for each channel.
 fn grey(image: &Image) -> Array3<f32> {
     let n = image.channels();
-    let weights = match n {
-        3 => vec![0.299, 0.587, 0.114],
-        n => vec![1.0 / n as f32; n],
-    };
+    let weights = brightness(n);
     let (_, h, w) = image.pixels().dim();
     let mut sum = Array3::zeros((1, h, w));
     for (c, weight) in weights.into_iter().enumerate() {

@@ -15,6 +15,7 @@ mod compare;
 mod data;
 mod demo;
 mod evaluate;
+mod export;
 mod features;
 mod import;
 mod inspected;
@@ -52,6 +53,7 @@ enum Command {
     Compare(compare::CompareArgs),
     Features(features::FeaturesArgs),
     Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Weights(weights::WeightsArgs),
     Pretrain(pretrain::PretrainArgs),
     Bench(bench::BenchArgs),
@@ -163,6 +165,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Compare(args) => compare::run(&args, common, &terminal),
         Command::Features(args) => features::run(&args, common, &terminal),
         Command::Import(args) => import::run(&args, common, &terminal),
+        Command::Export(args) => export::run(&args, common, &terminal),
         Command::Weights(args) => weights::run(&args, common, &terminal),
         Command::Pretrain(args) => pretrain::run(&args, common, &terminal),
         Command::Bench(args) => bench::run(&args, common, &terminal),

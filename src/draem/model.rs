@@ -6,7 +6,7 @@ use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
 use crate::data::roi::RegionOfInterest;
 use crate::error::{Error, Result};
-use crate::nn::engine::Engine;
+use crate::nn::engine::{Engine, Graph};
 use crate::nn::layers::Mode;
 use crate::nn::parameters::Parameters;
 use candle_core::{Device, Tensor};
@@ -144,6 +144,14 @@ impl Draem {
     #[must_use]
     pub fn shape(&self) -> DraemShape {
         self.shape
+    }
+
+    /// Both networks as one graph, see [`Networks::graph`].
+    ///
+    /// # Errors
+    /// As for [`Networks::graph`].
+    pub fn graph(&self) -> Result<Graph> {
+        self.networks.graph(self.shape.channels)
     }
 
     /// Lays the networks out for their pictures now, and not at the first of them.

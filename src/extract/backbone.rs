@@ -2,7 +2,7 @@
 
 use crate::data::image::Image;
 use crate::error::{Error, Result};
-use crate::nn::engine::Engine;
+use crate::nn::engine::{Engine, Graph};
 use crate::nn::layers::Mode;
 use crate::nn::parameters::Parameters;
 use crate::nn::resnet::{ResNet, ResNetConfig, widen_stem};
@@ -102,6 +102,20 @@ impl Backbone {
     #[must_use]
     pub fn info(&self) -> &BackboneInfo {
         &self.info
+    }
+
+    /// The network as a graph from a normalised picture to its pooled features.
+    ///
+    /// # Errors
+    /// As for [`ResNet::graph`].
+    pub fn graph(&self) -> Result<Graph> {
+        self.network.graph()
+    }
+
+    /// Mean and deviation by which each channel is normalised.
+    #[must_use]
+    pub fn normalisation(&self) -> (&[f32], &[f32]) {
+        (&self.mean, &self.deviation)
     }
 
     /// Pooled features `[n, features]`; pictures of another size are resized

@@ -185,6 +185,18 @@ impl Extractor {
         &self.info
     }
 
+    /// What images pass through, if the mode has them.
+    #[must_use]
+    pub fn image_backbone(&self) -> Option<&Backbone> {
+        self.image.as_ref()
+    }
+
+    /// What maps pass through, if the mode has them.
+    #[must_use]
+    pub fn map_backbone(&self) -> Option<&Backbone> {
+        self.map.as_ref()
+    }
+
     /// Names of the columns, in order.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {

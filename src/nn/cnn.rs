@@ -258,6 +258,11 @@ impl Cnn {
         self.dense[self.dense.len() - 1].forward(features)
     }
 
+    /// How the last image becomes a vector, and the dense layers after that.
+    pub(crate) fn dense(&self) -> (Gather, Vec<&Linear>) {
+        (self.gather, self.dense.iter().collect())
+    }
+
     /// For the inference engine; the outputs are the images of layer `at`
     /// (counted from 0) and of the last one.
     ///

@@ -2,6 +2,7 @@
 //! are PyTorch's: `weight`, `bias`, `running_mean`, `running_var`.
 
 use super::init::Init;
+use super::kernels::read;
 use super::ops;
 use super::parameters::ParamScope;
 use crate::error::{Error, Result};
@@ -173,6 +174,15 @@ impl Linear {
             weight: scope.weight("weight", (outputs, inputs), Init::KaimingUniform)?,
             bias: scope.weight("bias", outputs, Init::Uniform { bound })?,
         })
+    }
+
+    /// Weight and bias in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if they lie elsewhere than on the CPU.
+    pub(crate) fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let copied = |[weight, bias]: [&[f32]; 2]| (weight.to_vec(), bias.to_vec());
+        Ok(read([&self.weight, &self.bias], copied)?)
     }
 
     /// `[n, inputs]` to `[n, outputs]`.

@@ -33,7 +33,7 @@ fn train(model: &str, out: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
 }
 
 /// A tiny ResNet-18, trained once.
-fn resnet() -> PathBuf {
+pub fn resnet() -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

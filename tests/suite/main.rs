@@ -5,6 +5,7 @@ mod baselines;
 mod broken;
 mod commands;
 mod comparing;
+mod export;
 mod import;
 mod inspected;
 mod scoring;

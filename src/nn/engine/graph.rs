@@ -6,17 +6,19 @@ use crate::nn::layers::{BatchNorm2d, Conv2d};
 
 /// An image within a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id(pub(super) usize);
+pub struct Id(pub(crate) usize);
 
 /// A convolution with its batch norm folded in.
 #[derive(Debug, Clone)]
 pub struct Conv {
-    pub(super) weights: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) padding: usize,
-    channels: usize,
+    /// `[filters, channels, kernel, kernel]`.
+    pub(crate) weights: Vec<f32>,
+    /// `[filters]`.
+    pub(crate) bias: Vec<f32>,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    pub(crate) channels: usize,
 }
 
 impl Conv {
@@ -76,7 +78,7 @@ impl Conv {
 
 /// What computes an image.
 #[derive(Debug, Clone)]
-pub(super) enum Op {
+pub(crate) enum Op {
     Input,
     Conv {
         conv: Conv,
@@ -108,7 +110,7 @@ impl Op {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub op: Op,
     pub channels: usize,
 }
@@ -122,8 +124,9 @@ pub(super) struct Node {
 /// whose shapes have been checked.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    pub(super) nodes: Vec<Node>,
-    pub(super) outputs: Vec<Id>,
+    /// In the order in which they run; an [`Id`] counts them.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) outputs: Vec<Id>,
 }
 
 impl Graph {

@@ -14,6 +14,7 @@
 mod graph;
 mod plan;
 
+pub(crate) use graph::Op;
 pub use graph::{Conv, Graph, Id};
 
 use super::kernels::matrix::square_products;

@@ -4,7 +4,7 @@
 use super::{Classifier, ResNet};
 use crate::error::Result;
 use crate::nn::engine::{Conv, Graph};
-use crate::nn::layers::Mode;
+use crate::nn::layers::{Linear, Mode};
 use crate::nn::ops;
 use candle_core::Tensor;
 
@@ -54,6 +54,11 @@ impl ResNet {
 }
 
 impl Classifier {
+    /// The linear layer from pooled features to class scores.
+    pub(crate) fn fc(&self) -> &Linear {
+        &self.fc
+    }
+
     /// Class scores `[n, classes]` of pooled features `[n, features]`.
     ///
     /// # Errors

@@ -1,0 +1,198 @@
+"""Exported bundles in onnxruntime and OpenVINO, beside goma's own output.
+
+Run: python tests/reference/export_onnx.py target/release/goma BUNDLE DATA [--pieces 310x310]
+
+Needs numpy, pillow, onnx, onnxruntime and openvino. BUNDLE is any bundle, DATA a folder of pieces
+as `goma synth` writes it (arrays/ID.npy, bytes, channels last). The script exports the bundle,
+lets goma score the data, feeds the same pieces to the exported files (prepared by what their
+metadata says, with NumPy and Pillow), in batches of 1 and of 3, and prints the largest differences
+of maps, scores, features, probabilities and decisions. It fails above 1e-4 (of numbers above 1:
+of their size), or if a decision changes.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+from PIL import Image
+
+TOLERANCE = 1e-4
+
+
+def goma(program, *arguments):
+    subprocess.run([program, "-q", *map(str, arguments)], check=True)
+
+
+def onnxruntime_runner(path):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    entry = session.get_inputs()[0].name
+    return lambda x: dict(zip(names, session.run(None, {entry: x})))
+
+
+def openvino_runner(path):
+    # Some processors would compute in bfloat16 unless told otherwise.
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(str(path), "CPU", exact)
+    names = [output.name for output in onnx.load(str(path)).graph.output]
+
+    def run(x):
+        found = model(x)
+        return {name: np.array(found[model.output(name)]) for name in names}
+
+    return run
+
+
+RUNTIMES = {"onnxruntime": onnxruntime_runner, "openvino": openvino_runner}
+
+
+def described(path):
+    """A file's metadata, as docs/export.md describes it."""
+    model = onnx.load(str(path))
+    onnx.checker.check_model(model, full_check=True)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    structured = ["input", "channels", "before", "within", "after", "outputs", "classes", "rule"]
+    return {k: json.loads(v) if k in structured else v for k, v in facts.items()}
+
+
+def resized(plane, height, width):
+    return np.asarray(Image.fromarray(plane).resize((width, height), Image.BILINEAR))
+
+
+def prepared(piece, steps):
+    """A piece `[h, w, c]` of bytes as the graph takes it: the steps before it."""
+    x = piece.transpose(2, 0, 1).astype(np.float32)
+    for step in steps:
+        if step["step"] == "divide-by-white":
+            x = x / np.float32(step["white"]["uint8"])
+        elif step["step"] == "resize":
+            x = np.stack([resized(plane, step["height"], step["width"]) for plane in x])
+        else:
+            sys.exit(f"this script does not know the step {step}")
+    return x
+
+
+def run(runner, pieces, batch):
+    """Outputs of all pieces, in batches."""
+    rows = []
+    for start in range(0, len(pieces), batch):
+        found = runner(np.stack(pieces[start : start + batch]))
+        rows.append(found)
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def furthest(ours, theirs):
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    return float(np.max(np.abs(ours - theirs) / np.maximum(1, np.abs(ours))))
+
+
+def decisions(scores, rule):
+    fails = scores >= rule["fail_at"]
+    review = scores >= (rule["fail_at"] if rule["review_at"] is None else rule["review_at"])
+    return np.where(fails, "fail", np.where(review, "review", "pass"))
+
+
+class Table:
+    def __init__(self):
+        self.worst = 0.0
+        self.changed = 0
+
+    def row(self, file, runtime, batch, what, off):
+        self.worst = max(self.worst, off)
+        print(f"{file:22} {runtime:12} batch {batch}  {what:14} {off:.2e}", flush=True)
+
+    def decided(self, file, runtime, batch, ours, theirs):
+        changed = int(np.sum(np.asarray(ours) != theirs))
+        self.changed += changed
+        print(f"{file:22} {runtime:12} batch {batch}  {'decisions':14} {changed} changed", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("bundle")
+    parser.add_argument("data")
+    parser.add_argument("--pieces")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        compare(arguments, Path(folder))
+
+
+def compare(arguments, folder):
+    program, bundle, data = arguments.program, arguments.bundle, arguments.data
+    size = ["--pieces", arguments.pieces] if arguments.pieces else []
+    goma(program, "export", bundle, "--onnx", folder / "onnx", *size)
+    summary = json.loads((folder / "onnx/export.json").read_text())
+    goma(program, "score", bundle, data, "--out", folder / "scored", "--maps", "--no-heatmaps")
+    with open(folder / "scored/scores.csv", newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["status"] == "ok"]
+    pieces = [np.load(row["path"]) for row in rows]
+    ids = [row["id"] for row in rows]
+    decided = [row["decision"] for row in rows]
+    print(f"{summary['model']} on {len(pieces)} pieces; goma's own check: {summary['check']['largest']}")
+    table = Table()
+    files = {entry["file"]: folder / "onnx" / entry["file"] for entry in summary["files"]}
+    for file, path in files.items():
+        facts = described(path)
+        for runtime, make in RUNTIMES.items():
+            runner = make(path)
+            for batch in (1, 3):
+                said = (file, runtime, batch)
+                if file == "anomaly.onnx":
+                    fed = [prepared(piece, facts["before"]) for piece in pieces]
+                    found = run(runner, fed, batch)
+                    maps = np.stack([np.load(folder / f"scored/maps/{i}.npy") for i in ids])
+                    table.row(*said, "map", furthest(maps[:, None], found["map"]))
+                    scores = np.array([float(row["anomaly_score"]) for row in rows])
+                    table.row(*said, "score", furthest(scores, found["score"]))
+                    if summary["model"] == "draem":
+                        theirs = decisions(found["score"], facts["rule"])
+                        table.decided(*said, decided, theirs)
+                elif file == "image-features.onnx":
+                    fed = [prepared(piece, facts["before"]) for piece in pieces]
+                    found = run(runner, fed, batch)
+                    out = folder / "features.npy"
+                    goma(program, "features", bundle, data, "--out", out, "--force")
+                    table.row(*said, "features", furthest(np.load(out), found["features"]))
+                elif file == "map-features.onnx":
+                    maps = [np.load(folder / f"scored/maps/{i}.npy")[None] for i in sorted(ids)]
+                    found = run(runner, maps, batch)
+                    out = folder / "map-features.npy"
+                    side = backbone_side(facts, maps[0].shape[1])
+                    weights = Path(bundle) / "backbone.safetensors"
+                    goma(
+                        program, "features", folder / "scored/maps", "--weights", weights,
+                        "--size", side, "--out", out, "--force",
+                    )  # fmt: skip
+                    table.row(*said, "features", furthest(np.load(out), found["features"]))
+                else:
+                    fed = [prepared(piece, facts["before"]) for piece in pieces]
+                    found = run(runner, fed, batch)
+                    probabilities = np.array(
+                        [[float(row[f"p_{c}"]) for c in facts["classes"]] for row in rows]
+                    )
+                    table.row(*said, "probabilities", furthest(probabilities, found["probabilities"]))
+                    p_defect = 1 - found["probabilities"][:, facts["classes"].index("good")]
+                    table.decided(*said, decided, decisions(p_defect, facts["rule"]))
+    print(f"largest difference {table.worst:.2e}, {table.changed} decisions changed")
+    if table.worst > TOLERANCE or table.changed:
+        sys.exit("the exported files differ from goma")
+
+
+def backbone_side(facts, side):
+    """Pixels a side that the backbone sees of a map."""
+    reduced = [step["height"] for step in facts["within"] if step["step"] == "resize"]
+    return reduced[0] if reduced else side
+
+
+if __name__ == "__main__":
+    main()
