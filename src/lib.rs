@@ -6,7 +6,7 @@
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
 //! trained pipeline as a folder, [`report`] shows what was found, [`comparison`]
 //! measures what helps. Beside it all stands the supervised [`baseline`], and
-//! [`ablation`] varies it.
+//! [`ablation`] varies it. Before it, [`crop`] takes pictures of packs apart.
 
 pub mod ablation;
 pub mod baseline;
@@ -14,6 +14,7 @@ pub mod bench;
 pub mod bundled;
 pub mod classifier;
 pub mod comparison;
+pub mod crop;
 pub mod data;
 pub mod decision;
 pub mod draem;

@@ -12,6 +12,7 @@ macro_rules! println {
 mod ablate;
 mod bench;
 mod compare;
+mod crop;
 mod data;
 mod demo;
 mod evaluate;
@@ -45,6 +46,7 @@ struct Cli {
 enum Command {
     Demo(demo::DemoArgs),
     Synth(synth::SynthArgs),
+    Crop(crop::CropArgs),
     Train(train::TrainArgs),
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
@@ -156,6 +158,7 @@ fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, common, &terminal),
         Command::Synth(args) => synth::run(&args, common, &terminal),
+        Command::Crop(args) => crop::run(&args, common, &terminal),
         Command::Train(args) => train::run(&args, common, &terminal),
         Command::Score(args) => score::run(&args, common, &terminal),
         Command::Ablate(args) => ablate::run(&args, common, &terminal),
