@@ -6,9 +6,11 @@
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
 //! trained pipeline as a folder, [`report`] shows what was found, [`comparison`]
 //! measures what helps. Beside it all stands the supervised [`baseline`], and
-//! [`ablation`] varies it. Before it, [`crop`] takes pictures of packs apart.
+//! [`ablation`] varies it. Before it, [`crop`] takes pictures of packs apart and
+//! [`audit`] looks at the data.
 
 pub mod ablation;
+pub mod audit;
 pub mod baseline;
 pub mod bench;
 pub mod bundled;

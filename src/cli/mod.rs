@@ -10,6 +10,7 @@ macro_rules! println {
 }
 
 mod ablate;
+mod audit;
 mod bench;
 mod compare;
 mod crop;
@@ -46,6 +47,7 @@ struct Cli {
 enum Command {
     Demo(demo::DemoArgs),
     Synth(synth::SynthArgs),
+    Audit(audit::AuditArgs),
     Crop(crop::CropArgs),
     Train(train::TrainArgs),
     Score(score::ScoreArgs),
@@ -158,6 +160,7 @@ fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, common, &terminal),
         Command::Synth(args) => synth::run(&args, common, &terminal),
+        Command::Audit(args) => audit::run(&args, common, &terminal),
         Command::Crop(args) => crop::run(&args, common, &terminal),
         Command::Train(args) => train::run(&args, common, &terminal),
         Command::Score(args) => score::run(&args, common, &terminal),
