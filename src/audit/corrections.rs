@@ -285,3 +285,81 @@ fn manifest_row(sample: &Sample, sets: bool, channels: usize) -> Result<Vec<Stri
     );
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::dataset::OpenOptions;
+    use crate::data::npy;
+    use std::fs;
+
+    /// Three pieces of a milan data set with both tables.
+    fn data(dir: &Path) -> Dataset {
+        fs::create_dir(dir.join("arrays")).unwrap();
+        for id in ["a", "b", "c"] {
+            let path = dir.join(format!("arrays/{id}.npy"));
+            npy::write(&path, &[4, 5, 6], &[9u8; 120]).unwrap();
+        }
+        fs::write(dir.join(BINARY), "ID,error\na,0\nb,1\nc,0\n").unwrap();
+        fs::write(dir.join(MULTI), "ID,error\na,0_0\nb,1_0\nc,0_0\n").unwrap();
+        Dataset::open(dir, &OpenOptions::default()).unwrap()
+    }
+
+    fn corrected(text: &str) -> Result<(tempfile::TempDir, Dataset, Corrections)> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dataset = data(dir.path());
+        let table = dir.path().join("corrections.csv");
+        fs::write(&table, text).unwrap();
+        let found = apply(&mut dataset, &table)?;
+        Ok((dir, dataset, found))
+    }
+
+    #[test]
+    fn corrections_are_applied_and_written_in_the_layouts_own_form() {
+        let text = "id, label, reason\na, both, two flaws\nb, print,\nb, print,\nc,Good,\n";
+        let (dir, dataset, found) = corrected(text).unwrap();
+        assert_eq!(found.unchanged, 2);
+        let change = Change {
+            id: "a".into(),
+            from: "good".into(),
+            to: "both".into(),
+            reason: "two flaws".into(),
+        };
+        assert_eq!(found.changed, [change]);
+        let out = dir.path().join("corrected");
+        write(&dataset, &out).unwrap();
+        let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+        assert_eq!(read(BINARY), "ID,error\na,1\nb,1\nc,0\n");
+        assert_eq!(read(MULTI), "ID,error\na,1_1\nb,1_0\nc,0_0\n");
+        let original = fs::read_to_string(dir.path().join(MULTI)).unwrap();
+        assert!(original.contains("a,0_0"), "the data are as they were");
+        // The folder is a data set of its own, with the same pixels.
+        let again = Dataset::open(&out, &OpenOptions::default()).unwrap();
+        assert_eq!(again.samples[0].label(), Some("both"));
+        assert_eq!(again.format.channels, dataset.format.channels);
+        assert_eq!(again.samples.len(), 3);
+    }
+
+    #[test]
+    fn what_the_data_do_not_have_is_named_with_its_line() {
+        for (text, says) in [
+            ("id,label\nz,good\n", "line 2: there is no sample \"z\""),
+            (
+                "id,label\na,good\nb,scratch\n",
+                "line 3: class \"scratch\" of b is not known",
+            ),
+            (
+                "id,label\na,good\na,print\n",
+                "line 3: a is print here and good above",
+            ),
+            ("id,label\na,\n", "line 2: id and label expected"),
+            (
+                "piece,class\na,good\n",
+                "id, label and, if wanted, reason expected",
+            ),
+        ] {
+            let error = corrected(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::{Existing, StagedFolder, write_atomic};
 use crate::report;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -138,7 +138,7 @@ fn summary(audit: &Audit, facts: &Facts<'_>) -> AuditSummary {
             .filter(|p| holds(sample(p.first), sample(p.second)))
             .count()
     };
-    let groups: std::collections::BTreeSet<&str> = dataset.samples.iter().map(group).collect();
+    let groups: BTreeSet<&str> = dataset.samples.iter().map(group).collect();
     AuditSummary {
         data: dataset.root.display().to_string(),
         layout: dataset.layout.to_string(),

@@ -20,6 +20,7 @@ pub use look::{Eyes, Piece};
 
 use crate::classifier::ClassifierOptions;
 use crate::data::dataset::Dataset;
+use crate::data::feature_table::FeatureTable;
 use crate::data::fold::Fold;
 use crate::data::reader::Limits;
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ use channels::ChannelStatistics;
 use duplicates::Pair;
 use look::Looked;
 use ndarray::Array2;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use suspects::{Joint, Suspicion};
 
@@ -155,7 +157,7 @@ fn judge(
     seed: Seed,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let groups: std::collections::BTreeSet<&str> = dataset
+    let groups: BTreeSet<&str> = dataset
         .labelled()
         .into_iter()
         .map(|i| &dataset.samples[i])
@@ -185,14 +187,15 @@ fn judge(
             .to_string()
     };
     // A class that only one fold holds is never there to learn from.
+    let mut folds_with: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for &p in &labelled {
+        let folds = folds_with.entry(label(p)).or_default();
+        folds.insert(fold_of[place(p)]);
+    }
     let judged: Vec<usize> = labelled
         .iter()
         .copied()
-        .filter(|&p| {
-            let elsewhere =
-                |&q: &usize| fold_of[place(q)] != fold_of[place(p)] && label(q) == label(p);
-            labelled.iter().any(|q| elsewhere(q))
-        })
+        .filter(|&p| folds_with[&label(p)].len() >= 2)
         .collect();
     if judged.len() < labelled.len() {
         audit.notes.push(format!(
@@ -207,8 +210,7 @@ fn judge(
     }
     let ids = judged.iter().map(|&p| dataset.samples[place(p)].id.clone());
     let columns = (0..values.ncols()).map(|c| format!("feature.{c:04}"));
-    let table =
-        crate::data::feature_table::FeatureTable::new(ids.collect(), columns.collect(), values)?;
+    let table = FeatureTable::new(ids.collect(), columns.collect(), values)?;
     let folds: Vec<usize> = judged.iter().map(|&p| fold_of[place(p)]).collect();
     let classes: Arc<[String]> = dataset.classes.clone().into();
     observer.begin("judging labels", 0);

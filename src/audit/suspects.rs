@@ -104,6 +104,35 @@ pub fn ranked(suspicions: &[Option<Suspicion>]) -> Vec<usize> {
 mod tests {
     use super::*;
 
+    /// As in `tests/reference/confident_learning.py`.
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        labels: Vec<usize>,
+        probabilities: Vec<Vec<f64>>,
+        joint: Joint,
+        issues: Vec<bool>,
+        self_confidence: Vec<f64>,
+    }
+
+    #[test]
+    fn joint_issues_and_self_confidence_are_cleanlabs() {
+        let json = include_str!("../../tests/reference/confident_learning.json");
+        let expected: Reference = serde_json::from_str(json).unwrap();
+        let classes: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+        let shared: std::sync::Arc<[String]> = classes.clone().into();
+        let predictions: Vec<Prediction> = expected
+            .probabilities
+            .into_iter()
+            .map(|p| Prediction::new(shared.clone(), p).unwrap())
+            .collect();
+        let (found, joint) = judge(&classes, &expected.labels, &predictions);
+        let issues: Vec<bool> = found.iter().map(|s| s.issue).collect();
+        let confidence: Vec<f64> = found.iter().map(|s| s.self_confidence).collect();
+        assert_eq!(joint, expected.joint);
+        assert_eq!(issues, expected.issues);
+        assert_eq!(confidence, expected.self_confidence);
+    }
+
     #[test]
     fn a_piece_confidently_of_another_class_is_an_issue_and_comes_first() {
         let classes: Vec<String> = ["good", "crack"].map(String::from).to_vec();
