@@ -6,14 +6,17 @@
 //! [`nn`] and [`metrics`] are the numbers beneath them. [`store`] keeps a
 //! trained pipeline as a folder, [`report`] shows what was found, [`comparison`]
 //! measures what helps. Beside it all stands the supervised [`baseline`], and
-//! [`ablation`] varies it. [`export`] hands networks on to other runtimes.
+//! [`ablation`] varies it. [`export`] hands networks on to other runtimes. Before
+//! it all, [`crop`] takes pictures of packs apart and [`audit`] looks at the data.
 
 pub mod ablation;
+pub mod audit;
 pub mod baseline;
 pub mod bench;
 pub mod bundled;
 pub mod classifier;
 pub mod comparison;
+pub mod crop;
 pub mod data;
 pub mod decision;
 pub mod draem;

@@ -10,8 +10,10 @@ macro_rules! println {
 }
 
 mod ablate;
+mod audit;
 mod bench;
 mod compare;
+mod crop;
 mod data;
 mod demo;
 mod evaluate;
@@ -46,6 +48,8 @@ struct Cli {
 enum Command {
     Demo(demo::DemoArgs),
     Synth(synth::SynthArgs),
+    Audit(audit::AuditArgs),
+    Crop(crop::CropArgs),
     Train(train::TrainArgs),
     Score(score::ScoreArgs),
     Evaluate(evaluate::EvaluateArgs),
@@ -158,6 +162,8 @@ fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, common, &terminal),
         Command::Synth(args) => synth::run(&args, common, &terminal),
+        Command::Audit(args) => audit::run(&args, common, &terminal),
+        Command::Crop(args) => crop::run(&args, common, &terminal),
         Command::Train(args) => train::run(&args, common, &terminal),
         Command::Score(args) => score::run(&args, common, &terminal),
         Command::Ablate(args) => ablate::run(&args, common, &terminal),

@@ -39,7 +39,8 @@ pub struct Inputs {
 ///
 /// A folder with labels is read by its layout, any other is searched through;
 /// a `.csv` file is a manifest. `options.channels` are the channels the model
-/// needs: files `ID_CHANNEL` of one id become one piece. An id is a file's stem;
+/// needs: files `ID_CHANNEL` of one id become one piece, in a folder or named one
+/// by one. An id is a file's stem;
 /// where stems repeat, its path within the folder.
 ///
 /// # Errors
@@ -54,6 +55,7 @@ pub fn find_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Inputs> {
         limits: options.limits(),
     };
     let mut loose: Vec<Entry> = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
     let mut first_absent = None;
     for path in paths {
         match std::fs::symlink_metadata(path) {
@@ -63,9 +65,12 @@ pub fn find_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Inputs> {
                 loose.push(entry);
                 first_absent.get_or_insert(Error::io("read", path)(e));
             }
+            Ok(_) if is_picture_file(path) => files.push(path.clone()),
             Ok(_) => inputs.add(path, options, &mut loose)?,
         }
     }
+    let channels = options.channels.as_deref();
+    loose.extend(loose::named(&files, channels, &mut inputs.notes));
     inputs.add_loose(loose);
     if let (Some(error), true) = (
         first_absent,
@@ -155,15 +160,8 @@ impl Inputs {
         Ok(format)
     }
 
-    /// Adds one path that exists.
+    /// Adds a folder or a table that exists.
     fn add(&mut self, path: &Path, options: &OpenOptions, loose: &mut Vec<Entry>) -> Result<()> {
-        let is_table = path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-        if !path.is_dir() && !is_table {
-            loose.push(Entry::file(path));
-            return Ok(());
-        }
         let declared = match path.is_dir() {
             true => Declaration::read(path)?,
             false => Declaration::default(),
@@ -222,6 +220,12 @@ impl Inputs {
             });
         }
     }
+}
+
+/// Whether this is a file named by itself, no folder and no manifest.
+fn is_picture_file(path: &Path) -> bool {
+    let ending = path.extension();
+    !path.is_dir() && !ending.is_some_and(|e| e.eq_ignore_ascii_case("csv"))
 }
 
 #[cfg(test)]

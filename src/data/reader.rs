@@ -2,11 +2,11 @@
 //! recorded [`PixelFormat`].
 
 pub use crate::data::decode::Limits;
-use crate::data::decode::{self, AxisOrder, Decoded, Picture};
+use crate::data::decode::{self, AxisOrder, Decoded, Header, Picture};
 use crate::data::format::{PixelFormat, RANGE_TOLERANCE};
 use crate::data::image::Image;
 use crate::data::mask;
-use crate::data::npy::{NpyArray, Values};
+use crate::data::npy::{Dtype, NpyArray, Values};
 use crate::data::roi::RegionOfInterest;
 use crate::data::sample::{PixelSource, Sample};
 use crate::error::{Error, Result};
@@ -270,6 +270,20 @@ impl ImageReader {
             )),
         }
     }
+}
+
+/// Whether all files of a sample hold bytes; so does one that cannot be read.
+pub(crate) fn is_bytes(sample: &Sample, limits: Limits) -> bool {
+    let paths = match &sample.source {
+        PixelSource::File(path) => std::slice::from_ref(path),
+        PixelSource::Channels(paths) => paths,
+    };
+    paths.iter().all(|path| {
+        !matches!(
+            decode::read_header(path, limits),
+            Ok(Header::Picture { dtype, .. } | Header::Array { dtype, .. }) if dtype != Dtype::U8
+        )
+    })
 }
 
 impl Block {

@@ -57,6 +57,7 @@
 //! # }
 //! ```
 
+pub mod audit;
 pub mod comparison;
 pub mod curves;
 pub mod digits;

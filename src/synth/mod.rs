@@ -39,7 +39,8 @@ use draw::{chance, pick};
 use ndarray::{Array2, Array3};
 use picture::{SensorNoise, expose};
 use rand::Rng;
-use scene::{PACK, Scene, View};
+pub use scene::PACK;
+use scene::{Scene, View};
 use serde::{Deserialize, Serialize};
 use surface::Surface;
 

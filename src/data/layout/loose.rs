@@ -6,6 +6,7 @@
 //! `ID_CHANNEL.png` files of one id become one sample.
 
 use super::{Catalogue, Missing, file_key, note_list, slashed, stem, walk};
+use crate::data::declaration::Declaration;
 use crate::data::sample::{Channel, PixelSource, Sample, SampleId};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,16 +66,7 @@ pub(crate) fn find(
     expected: Option<&[Channel]>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Entry>> {
-    let mut search = Search {
-        root,
-        expected: expected.unwrap_or_default(),
-        seen: BTreeSet::new(),
-        entries: Vec::new(),
-        masks: Vec::new(),
-        again: Vec::new(),
-        spare: Vec::new(),
-        results: Vec::new(),
-    };
+    let mut search = Search::new(root, expected);
     search.visit(root)?;
     note_list(notes, "masks left out", &search.masks);
     note_list(notes, "folders of results left out", &search.results);
@@ -89,6 +81,74 @@ pub(crate) fn find(
         &search.spare,
     );
     Ok(search.entries)
+}
+
+/// Files named themselves, in the order of their folders: of those, too, the
+/// files of single channels are put together.
+pub(crate) fn named(
+    files: &[PathBuf],
+    expected: Option<&[Channel]>,
+    notes: &mut Vec<String>,
+) -> Vec<Entry> {
+    let mut folders: BTreeMap<&Path, Vec<walk::Found>> = BTreeMap::new();
+    for path in files {
+        let problem = path.to_str().is_none();
+        let problem = problem.then(|| "the file's name is not UTF-8; rename it".to_string());
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let path = path.clone();
+        folders
+            .entry(folder)
+            .or_default()
+            .push(walk::Found { path, problem });
+    }
+    let (mut entries, mut spare) = (Vec::new(), Vec::new());
+    for (root, pictures) in folders {
+        let mut search = Search::new(root, expected);
+        search.add(pictures);
+        entries.extend(search.entries);
+        spare.extend(search.spare);
+    }
+    note_list(
+        notes,
+        "files of channels that are not needed, left out",
+        &spare,
+    );
+    entries
+}
+
+/// The channels that files are named by: those of the eraser camera that at
+/// least half of the ids have, if an id has two or more. A folder's
+/// `dataset.json` comes first.
+pub(crate) fn channels_of(paths: &[PathBuf]) -> Result<Option<Vec<Channel>>> {
+    let mut stems = BTreeSet::new();
+    for path in paths.iter().filter(|p| p.exists()) {
+        if !path.is_dir() {
+            stems.insert(path.with_extension(""));
+            continue;
+        }
+        if let Some(channels) = Declaration::read(path)?.channels {
+            return Ok(Some(channels));
+        }
+        let found = find(path, None, &mut Vec::new())?;
+        stems.extend(found.iter().map(|entry| entry.path.with_extension("")));
+    }
+    let eraser = Channel::eraser();
+    let mut ids: BTreeMap<PathBuf, BTreeSet<&str>> = BTreeMap::new();
+    for stem in &stems {
+        let name = stem.file_name().unwrap_or_default().to_string_lossy();
+        if let Some((id, channel)) = name.rsplit_once('_')
+            && let Some(channel) = eraser.iter().find(|c| c.name() == channel)
+        {
+            let id = stem.with_file_name(id);
+            ids.entry(id).or_default().insert(channel.name());
+        }
+    }
+    if !ids.values().any(|set| set.len() >= 2) {
+        return Ok(None);
+    }
+    let common = |c: &Channel| ids.values().filter(|set| set.contains(c.name())).count();
+    let channels = eraser.iter().filter(|c| 2 * common(c) >= ids.len());
+    Ok(Some(channels.cloned().collect()))
 }
 
 /// Reads a folder, or one file, as a data set without labels.
@@ -193,7 +253,20 @@ struct Search<'a> {
     results: Vec<String>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(root: &'a Path, expected: Option<&'a [Channel]>) -> Self {
+        Self {
+            root,
+            expected: expected.unwrap_or_default(),
+            seen: BTreeSet::new(),
+            entries: Vec::new(),
+            masks: Vec::new(),
+            again: Vec::new(),
+            spare: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+
     fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.root).unwrap_or(path).to_path_buf()
     }
