@@ -10,8 +10,8 @@
 //! fits an arm and asks it, [`measure`] and [`differences`] say how good and
 //! how certain; [`cache`] keeps every stage's product, [`mod@plan`] what is to do.
 //!
-//! A new kind of arm, one that is not fitted on feature rows, is a variant of
-//! [`Decider`]; `predictions` is where it gets a fold's pieces.
+//! Beside the arms that are fitted on feature rows stand [`supervised`] networks,
+//! trained on the same pieces.
 
 pub mod arm;
 pub mod cache;
@@ -21,11 +21,15 @@ pub mod division;
 pub mod fits;
 pub mod measure;
 mod meter;
+#[cfg(test)]
+mod network_tests;
 pub mod plan;
 pub mod results;
 pub mod rows;
 pub mod stages;
 pub mod stored;
+pub mod supervised;
+pub mod table;
 #[cfg(test)]
 mod tests;
 
@@ -35,9 +39,10 @@ pub use differences::Difference;
 pub use measure::Measured;
 pub use plan::Plan;
 pub use results::{ArmResult, Comparison, FoldSize, OutOfFold};
+pub use supervised::StartingNetwork;
 
 use crate::data::dataset::{ClassView, Dataset};
-use crate::data::fold::Fold;
+use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
 use crate::data::reader::Limits;
 use crate::error::{Error, Result};
@@ -55,8 +60,10 @@ use meter::Meter;
 use plan::Costs;
 use rayon::prelude::*;
 use rows::{TestRows, TrainingRows};
-use stages::{FoldTables, Stages, Table};
-use std::sync::Mutex;
+use stages::Stages;
+use std::sync::{Mutex, OnceLock};
+use supervised::NetworkFold;
+use table::Table;
 
 /// What a comparison is asked to do.
 pub struct Job<'a> {
@@ -76,6 +83,8 @@ pub struct Job<'a> {
     pub bootstrap: Option<BootstrapOptions>,
     /// The image backbone.
     pub backbone: &'a BackboneFile,
+    /// What each supervised network among the arms starts from.
+    pub networks: &'a [StartingNetwork],
     /// Pictures that simulated defects are filled with, in place of painted ones.
     pub pictures: &'a [Image],
     /// What one file may ask for.
@@ -185,6 +194,11 @@ impl Job<'_> {
 /// few groups or good pieces for them.
 pub fn check(job: &Job<'_>) -> Result<()> {
     job.settings.check()?;
+    for arm in &job.arms {
+        if let Decider::Network { network, input } = arm.decider {
+            supervised::check(job, network, input)?;
+        }
+    }
     job.divisions().map(|_| ())
 }
 
@@ -213,11 +227,7 @@ pub fn compare(job: &Job<'_>, observer: &dyn Observer) -> Result<Comparison> {
     let divisions = job.divisions()?;
     let mut costs = Costs::rough(job);
     let mut plan = Plan::new(job, &stages, &divisions, &costs, false)?;
-    if plan
-        .stages
-        .iter()
-        .any(|s| s.what == "anomaly models" && s.to_do() > 0)
-    {
+    if plan.stages.iter().any(|s| s.takes_long() && s.to_do() > 0) {
         costs = plan::time(job, &stages, &divisions, observer)?;
         plan = Plan::new(job, &stages, &divisions, &costs, true)?;
     }
@@ -296,8 +306,8 @@ fn in_jobs<'d, T: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// All arms in one fold. The fold's tables are put together only if an arm is
-/// not in the cache.
+/// All arms in one fold: fits side by side, then networks one after another,
+/// each on all threads.
 fn predictions_of_fold(
     job: &Job<'_>,
     stages: &Stages<'_>,
@@ -308,41 +318,57 @@ fn predictions_of_fold(
 ) -> Result<Vec<Option<Predictions>>> {
     let key = stages.tables_key(division);
     let tables = stages.tables(division, image, costs, observer)?;
-    job.arms
-        .par_iter()
-        .map(|arm| {
-            let arm_key = arm_key(job, arm, division, &key)?;
-            let label = format!("fold {}", division.number + 1);
-            let meter = Meter::new(observer, &label, costs.fit(arm), 1);
-            let cached = job.cache.has(<Option<Predictions>>::KIND, &arm_key);
-            let about = format!("{} in {label}", arm.name().file_stem());
-            let made = job.cache.product(&arm_key, &about, &meter, || {
-                if observer.stop_requested() {
-                    return Err(Error::Stopped);
+    let networks = NetworkFold {
+        job,
+        stages,
+        division,
+        tables: &tables,
+        costs,
+        observer,
+        maps: OnceLock::new(),
+    };
+    let one = |(place, arm): (usize, &Arm)| {
+        let arm_key = arm_key(job, stages, arm, division, &key)?;
+        let label = format!("fold {}", division.number + 1);
+        let steps = match arm.decider {
+            Decider::Network { .. } => supervised::steps(job, arm, division)?,
+            Decider::AnomalyScore | Decider::Features { .. } => 1,
+        };
+        let meter = Meter::new(observer, &label, costs.fit(arm), steps);
+        let cached = job.cache.has(<Option<Predictions>>::KIND, &arm_key);
+        let about = format!("{} in {label}", arm.name().file_stem());
+        let made = job.cache.product(&arm_key, &about, &meter, || {
+            if observer.stop_requested() {
+                return Err(Error::Stopped);
+            }
+            match arm.decider {
+                Decider::Network { network, input } => {
+                    networks.predictions(arm, (network, input), &meter)
                 }
-                predictions(job, arm, division, &tables, &meter)
-            })?;
-            meter.finish(cached);
-            Ok(made)
-        })
-        .collect()
-}
-
-/// One arm in one fold: fitted on its training rows, asked about its test rows.
-fn predictions(
-    job: &Job<'_>,
-    arm: &Arm,
-    division: &Division<'_>,
-    tables: &FoldTables,
-    observer: &dyn Observer,
-) -> Result<Option<Predictions>> {
-    match arm.decider {
-        Decider::AnomalyScore | Decider::Features { .. } => {
-            let fitted = fitted(job, arm, division, &tables.fitting, observer)?;
-            let test = TestRows::new(&tables.test);
-            fitted.map(|fitted| fitted.predict(&test)).transpose()
-        }
+                Decider::AnomalyScore | Decider::Features { .. } => {
+                    let fitted = fitted(job, arm, division, &tables.fitting, &meter)?;
+                    let test = TestRows::new(&tables.test);
+                    fitted.map(|fitted| fitted.predict(&test)).transpose()
+                }
+            }
+        })?;
+        meter.finish(cached);
+        Ok((place, made))
+    };
+    let (of_networks, of_rows): (Vec<_>, Vec<_>) = job
+        .arms
+        .iter()
+        .enumerate()
+        .partition(|(_, arm)| arm.is_network());
+    let mut made = of_rows
+        .into_par_iter()
+        .map(one)
+        .collect::<Result<Vec<_>>>()?;
+    for arm in of_networks {
+        made.push(one(arm)?);
     }
+    made.sort_by_key(|(place, _)| *place);
+    Ok(made.into_iter().map(|(_, made)| made).collect())
 }
 
 /// An arm fitted on a fold's training rows, of which it gets its share of the
@@ -365,10 +391,7 @@ fn fitted(
     fits::fit(arm, &rows, &how, &Quiet(observer))
 }
 
-fn with_defects<'d>(
-    arm: &Arm,
-    division: &Division<'d>,
-) -> Result<crate::data::fold::TrainingSet<'d>> {
+fn with_defects<'d>(arm: &Arm, division: &Division<'d>) -> Result<TrainingSet<'d>> {
     let share = f64::from(arm.defects) / 100.0;
     let seed = division.seed.derive("compare.defects", 0);
     division.fitting.with_share_of_defects(share, seed)
@@ -384,11 +407,31 @@ impl Observer for Quiet<'_> {
     }
 }
 
+/// Raised by hand when a perceptron of the same settings and seed becomes
+/// another one, so that what it said before is not taken for what it says.
+const PERCEPTRON: u32 = 2;
+
 /// The key of what an arm says in a fold.
-fn arm_key(job: &Job<'_>, arm: &Arm, division: &Division<'_>, tables: &Key) -> Result<Key> {
+fn arm_key(
+    job: &Job<'_>,
+    stages: &Stages<'_>,
+    arm: &Arm,
+    division: &Division<'_>,
+    tables: &Key,
+) -> Result<Key> {
+    let mut key = KeyBuilder::new(<Option<Predictions>>::KIND);
+    if let Decider::Network { network, input } = arm.decider {
+        let answers = supervised::key(job, stages, arm, division, (network, input))?;
+        return Ok(key
+            .with("answers", answers.to_string())
+            .with_settings("arm", arm)
+            .with_settings("decision", &job.settings.decision)
+            .with("repeat", division.good_repeat.to_le_bytes())
+            .finish());
+    }
     let view = job.view(arm.task);
     let set = with_defects(arm, division)?.seen_in(view);
-    let mut key = KeyBuilder::new(<Option<Predictions>>::KIND)
+    key = key
         .with("tables", tables.to_string())
         .with_settings("arm", arm)
         .with_settings("selection", &job.settings.selection)
@@ -397,7 +440,15 @@ fn arm_key(job: &Job<'_>, arm: &Arm, division: &Division<'_>, tables: &Key) -> R
         .with("repeat", division.good_repeat.to_le_bytes())
         .with("seed", job.seed.to_le_bytes())
         .with("fold", division.number.to_le_bytes());
-    for class in &view.classes {
+    if matches!(arm.decider, Decider::Features { classifier, .. } if classifier.name() == "mlp") {
+        key = key.with("perceptron", PERCEPTRON.to_le_bytes());
+    }
+    Ok(with_pieces(key, &set).finish())
+}
+
+/// Adds the classes of a set, and what its pieces are: label and group.
+fn with_pieces(mut key: KeyBuilder, set: &TrainingSet<'_>) -> KeyBuilder {
+    for class in set.classes() {
         key = key.with("class", class);
     }
     for ((sample, label), group) in set.samples().zip(set.labels()).zip(set.groups()) {
@@ -407,5 +458,5 @@ fn arm_key(job: &Job<'_>, arm: &Arm, division: &Division<'_>, tables: &Key) -> R
             .with("group", group)
             .with("grouped", [u8::from(sample.group.is_some())]);
     }
-    Ok(key.finish())
+    key
 }

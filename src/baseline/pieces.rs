@@ -1,4 +1,5 @@
-//! The pieces that a baseline is trained or validated on.
+//! The pieces that a baseline is trained or validated on, and where their
+//! pictures come from.
 
 use super::view::View;
 use crate::data::fold::TrainingSet;
@@ -8,6 +9,34 @@ use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::progress::Observer;
 use rayon::prelude::*;
+
+/// Where a network's pictures come from: an [`ImageReader`], or one that sets
+/// further channels beside its own.
+pub trait PieceReader: Sync {
+    /// Channels of every picture.
+    fn channels(&self) -> usize;
+
+    /// Whether the last of them is an anomaly map, and none of the camera's.
+    fn has_map(&self) -> bool {
+        false
+    }
+
+    /// A piece's picture.
+    ///
+    /// # Errors
+    /// As [`ImageReader::read`].
+    fn read(&self, sample: &Sample) -> Result<Image>;
+}
+
+impl PieceReader for ImageReader {
+    fn channels(&self) -> usize {
+        self.format().channels.len()
+    }
+
+    fn read(&self, sample: &Sample) -> Result<Image> {
+        Self::read(self, sample)
+    }
+}
 
 /// Readable pieces with their classes.
 pub(super) struct Pieces<'a> {
@@ -22,7 +51,7 @@ impl<'a> Pieces<'a> {
     /// Those of `set` that can be read; each is read once.
     pub fn readable(
         set: &TrainingSet<'a>,
-        reader: &ImageReader,
+        reader: &dyn PieceReader,
         view: &View,
         observer: &dyn Observer,
     ) -> Result<(Self, Bad<'a>)> {
@@ -59,10 +88,12 @@ impl<'a> Pieces<'a> {
 }
 
 /// Every class is trained on, and the validation pieces are of more than one.
+///
+/// - `train`, `validation`: the pieces' classes
 pub(super) fn check_classes(
     classes: &[String],
-    train: &Pieces<'_>,
-    validation: &Pieces<'_>,
+    train: &[usize],
+    validation: &[usize],
 ) -> Result<()> {
     if classes.len() < 2 {
         return Err(Error::data(format!(
@@ -72,15 +103,15 @@ pub(super) fn check_classes(
         .help("label defective pieces, or train with --model draem on good ones alone"));
     }
     for (c, name) in classes.iter().enumerate() {
-        if !train.class.contains(&c) {
+        if !train.contains(&c) {
             return Err(
                 Error::data(format!("no readable piece of class {name} to train on"))
                     .help("a class needs several groups; label more, or see --classes binary"),
             );
         }
     }
-    let first = validation.class.first().copied();
-    if !validation.class.iter().any(|c| Some(*c) != first) {
+    let first = validation.first().copied();
+    if !validation.iter().any(|c| Some(*c) != first) {
         return Err(Error::data(
             "the validation pieces are all of one class: no epoch can be chosen on them",
         )
@@ -90,6 +121,6 @@ pub(super) fn check_classes(
 }
 
 /// Reads pieces side by side.
-pub(super) fn read(samples: &[&Sample], reader: &ImageReader) -> Result<Vec<Image>> {
+pub(super) fn read(samples: &[&Sample], reader: &dyn PieceReader) -> Result<Vec<Image>> {
     samples.par_iter().map(|s| reader.read(s)).collect()
 }

@@ -7,14 +7,13 @@ use super::model::{
 use super::network::{Freeze, Network, Pass};
 use super::optimiser::Optimiser;
 use super::options::BaselineOptions;
-use super::pieces::{Pieces, check_classes, read};
+use super::pieces::{PieceReader, Pieces, check_classes, read};
 use super::schedule::Schedule;
 use super::start::{Kind, architecture, load};
 use super::view::View;
 use crate::data::annotation::GOOD;
 use crate::data::fold::TrainingSet;
 use crate::data::prediction::Prediction;
-use crate::data::reader::ImageReader;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::metrics::bootstrap::quantile;
@@ -49,7 +48,7 @@ pub struct Job<'a> {
     /// Weights that a ResNet starts from; without them, drawn ones.
     pub start: Option<&'a WeightFile>,
     /// Reads the pieces.
-    pub reader: &'a ImageReader,
+    pub reader: &'a dyn PieceReader,
     /// The root of all random choices.
     pub seed: Seed,
     /// Where the network runs.
@@ -112,17 +111,9 @@ pub fn fit<'a>(
     observer: &dyn Observer,
 ) -> Result<Fitted<'a>> {
     job.options.check()?;
-    let share = job.options.validation_share;
-    let seed = job.seed.derive("baseline.validation", 0);
-    let (train, validation) = training.split_validation(share, seed)?;
+    let (train, validation) = divide(training, job.options, job.seed)?;
     let classes: Arc<[String]> = training.classes().to_vec().into();
-    let view = View {
-        channels: job.reader.format().channels.len(),
-        size: job.options.size,
-        input: job.options.input,
-        canny: job.options.canny,
-        normalise: job.options.normalise,
-    };
+    let view = View::new(job.options, job.reader);
     let mut unreadable = Vec::new();
     let mut readable = |set: &TrainingSet<'a>| -> Result<Pieces<'a>> {
         let (pieces, bad) = Pieces::readable(set, job.reader, &view, observer)?;
@@ -130,7 +121,7 @@ pub fn fit<'a>(
         Ok(pieces)
     };
     let (train, validation) = (readable(&train)?, readable(&validation)?);
-    check_classes(&classes, &train, &validation)?;
+    check_classes(&classes, &train.class, &validation.class)?;
 
     let mut run = Run::begin(job, &classes, view, &train)?;
     let outcome = run.epochs(&train, &validation, observer);
@@ -152,9 +143,31 @@ pub fn fit<'a>(
     })
 }
 
+/// What is trained on, and what chooses epoch and threshold.
+fn divide<'a>(
+    training: &TrainingSet<'a>,
+    options: &BaselineOptions,
+    seed: Seed,
+) -> Result<(TrainingSet<'a>, TrainingSet<'a>)> {
+    let seed = seed.derive("baseline.validation", 0);
+    training.split_validation(options.validation_share, seed)
+}
+
+/// Whether [`fit`] could train on these pieces if all can be read: how many it
+/// would take steps on.
+///
+/// # Errors
+/// [`Error::Data`] saying what is missing.
+pub fn check(training: &TrainingSet<'_>, options: &BaselineOptions, seed: Seed) -> Result<usize> {
+    let (train, validation) = divide(training, options, seed)?;
+    let of = |set: &TrainingSet<'_>| set.class_indices();
+    check_classes(training.classes(), &of(&train), &of(&validation))?;
+    Ok(train.len())
+}
+
 /// The 95% quantile of the raw maps' peaks of good validation pieces (of all,
 /// where none is good).
-fn heatmap_unit(baseline: &Baseline, pieces: &Pieces<'_>, reader: &ImageReader) -> Result<f32> {
+fn heatmap_unit(baseline: &Baseline, pieces: &Pieces<'_>, reader: &dyn PieceReader) -> Result<f32> {
     let good: Vec<&Sample> = pieces
         .samples
         .iter()
@@ -213,7 +226,7 @@ impl<'a> Run<'a> {
         let parameters = Parameters::new(job.seed.derive("baseline.weights", 0), job.device);
         let network = Network::new(&parameters.root(), &architecture, outputs)?;
         if let Some(file) = job.start {
-            load(&parameters, file, view.channels, job.device)?;
+            load(&parameters, file, &view, job.device)?;
         }
         let mut run = Self {
             optimiser: Optimiser::new(&parameters, options)?,
@@ -270,10 +283,10 @@ impl<'a> Run<'a> {
         observer: &dyn Observer,
     ) -> Result<()> {
         let options = self.job.options;
-        let steps = batches(train.samples.len(), options.batch).len();
+        let each = batches(train.samples.len(), options.batch).len();
         let what = format!("training {}", self.shape.architecture.name());
-        observer.begin(&what, (steps * options.epochs) as u64);
-        observer.skip((steps * self.progress.curve.len() + self.progress.losses.len()) as u64);
+        observer.begin(&what, steps(train.samples.len(), options) as u64);
+        observer.skip((each * self.progress.curve.len() + self.progress.losses.len()) as u64);
         let mut written = Instant::now();
         while self.progress.curve.len() < options.epochs && !self.has_stalled() {
             let epoch = self.progress.curve.len();
@@ -453,6 +466,12 @@ impl<'a> Run<'a> {
             self.job.device,
         )
     }
+}
+
+/// The steps of a training on so many pieces that is not stopped early.
+#[must_use]
+pub fn steps(pieces: usize, options: &BaselineOptions) -> usize {
+    batches(pieces, options.batch).len() * options.epochs
 }
 
 /// The stretches of an epoch's order; a last piece alone is left out.

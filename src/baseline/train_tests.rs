@@ -3,7 +3,7 @@ use crate::baseline::balance::Balance;
 use crate::data::augment::AugmentOptions;
 use crate::data::dataset::{Dataset, OpenOptions};
 use crate::data::fold::Fold;
-use crate::data::reader::Limits;
+use crate::data::reader::{ImageReader, Limits};
 use crate::nn::cnn::{CnnLayer, CnnOptions};
 use crate::progress::Silent;
 use std::path::Path;

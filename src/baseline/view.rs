@@ -1,6 +1,8 @@
 //! What a network sees of a piece: the picture at its size, or the edges in
 //! it, with values centred.
 
+use super::options::BaselineOptions;
+use super::pieces::PieceReader;
 use crate::data::image::Image;
 use crate::error::{Error, Result};
 use image::GrayImage;
@@ -49,6 +51,11 @@ pub enum Normalise {
 pub struct View {
     /// Channels of the pictures.
     pub channels: usize,
+    /// Whether the last one is an anomaly map: no light, so that it stays out of
+    /// brightness and edges and is not centred (where nothing is odd it is 0).
+    /// Networks of bundles have none.
+    #[serde(skip)]
+    pub map: bool,
     /// Pixels a side.
     pub size: usize,
     /// Pixels or edges.
@@ -60,6 +67,24 @@ pub struct View {
 }
 
 impl View {
+    /// What the options make of a reader's pictures.
+    #[must_use]
+    pub fn new(options: &BaselineOptions, reader: &dyn PieceReader) -> Self {
+        Self {
+            channels: reader.channels(),
+            map: reader.has_map(),
+            size: options.size,
+            input: options.input,
+            canny: options.canny,
+            normalise: options.normalise,
+        }
+    }
+
+    /// How many of the channels are the camera's.
+    pub(super) fn lights(&self) -> usize {
+        self.channels - usize::from(self.map)
+    }
+
     /// The picture at the network's size, its edges where they are wanted.
     ///
     /// # Errors
@@ -71,15 +96,15 @@ impl View {
         let image = image.resize(self.size, self.size)?;
         match self.input {
             PixelInput::Pixels => Ok(image),
-            PixelInput::Grey => Image::new(grey(&image)),
+            PixelInput::Grey => Image::new(grey(&image, self.lights())),
             PixelInput::Canny => Image::new(self.edges(&image)),
         }
     }
 
     fn edges(&self, image: &Image) -> Array3<f32> {
-        let mut out = Array3::zeros(image.pixels().dim());
+        let mut out = image.pixels().clone();
         let side = self.size as u32;
-        for c in 0..self.channels {
+        for c in 0..self.lights() {
             let bytes = image
                 .channel(c)
                 .iter()
@@ -118,8 +143,9 @@ impl View {
     #[must_use]
     pub fn statistics(&self, channel: usize) -> (f32, f32) {
         let average = |three: [f32; 3]| three.iter().sum::<f32>() / 3.0;
-        match (self.normalise, self.channels) {
+        match (self.normalise, self.lights()) {
             (Normalise::None, _) => (0.0, 1.0),
+            (_, lights) if channel >= lights => (0.0, 1.0),
             (Normalise::Imagenet, 3) => (MEAN[channel], DEVIATION[channel]),
             (Normalise::Imagenet, _) => (average(MEAN), average(DEVIATION)),
         }
@@ -134,17 +160,21 @@ pub(crate) fn brightness(channels: usize) -> Vec<f32> {
     }
 }
 
-/// The picture's brightness, once for each channel.
-fn grey(image: &Image) -> Array3<f32> {
-    let n = image.channels();
-    let weights = brightness(n);
+/// The picture's brightness in place of each of its first `lights` channels.
+fn grey(image: &Image, lights: usize) -> Array3<f32> {
+    let weights = brightness(lights);
     let (_, h, w) = image.pixels().dim();
     let mut sum = Array3::zeros((1, h, w));
     for (c, weight) in weights.into_iter().enumerate() {
         sum.index_axis_mut(ndarray::Axis(0), 0)
             .scaled_add(weight, &image.channel(c));
     }
-    ndarray::concatenate(ndarray::Axis(0), &vec![sum.view(); n]).expect("planes of one size")
+    let mut out = image.pixels().clone();
+    for c in 0..lights {
+        let mut plane = out.index_axis_mut(ndarray::Axis(0), c);
+        plane.assign(&sum.index_axis(ndarray::Axis(0), 0));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -154,6 +184,7 @@ mod tests {
     fn view(input: PixelInput, normalise: Normalise) -> View {
         View {
             channels: 1,
+            map: false,
             size: 32,
             input,
             canny: (100.0, 200.0),
@@ -182,6 +213,37 @@ mod tests {
         };
         let seen = view.picture(&Image::new(green).unwrap()).unwrap();
         assert!(seen.as_slice().iter().all(|v| (v - 0.587).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_map_beside_three_colours_changes_nothing_about_them() {
+        let values = |c, x| {
+            if c == 3 {
+                0.7
+            } else {
+                0.1 * (c + x % 5) as f32
+            }
+        };
+        let with_map = Array3::from_shape_fn((4, 32, 32), |(c, _, x)| values(c, x));
+        let colours = with_map.slice(ndarray::s![..3, .., ..]).to_owned();
+        for input in [PixelInput::Pixels, PixelInput::Grey, PixelInput::Canny] {
+            let alone = View {
+                channels: 3,
+                ..view(input, Normalise::Imagenet)
+            };
+            let beside = View {
+                channels: 4,
+                map: true,
+                ..alone
+            };
+            let seen = |view: View, pixels: &Array3<f32>| {
+                let image = Image::new(pixels.clone()).unwrap();
+                view.values(&view.picture(&image).unwrap())
+            };
+            let (expected, found) = (seen(alone, &colours), seen(beside, &with_map));
+            assert_eq!(found[..expected.len()], expected);
+            assert!(found[expected.len()..].iter().all(|v| *v == 0.7));
+        }
     }
 
     #[test]

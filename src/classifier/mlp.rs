@@ -1,11 +1,11 @@
 //! The paper's multi-layer perceptron: 512 and 100 hidden units, ReLU, softmax.
 //!
-//! Trained with candle by cross-entropy and Adam; dropout and a decay of the
-//! weights, since there are hundreds of samples, not thousands. (The paper
+//! Trained by cross-entropy and Adam ([`Perceptron`]); dropout and a decay of
+//! the weights, since there are hundreds of samples, not thousands. (The paper
 //! names neither epochs nor decay. On six small problems of 200 to 1,000 rows
 //! the defaults had a mean ROC AUC of 0.799; 60 epochs with little of both
-//! 0.784, a support vector machine 0.788, a forest 0.793.) Predicts without
-//! candle, each row by itself: a product of matrices would round a row
+//! 0.784, a support vector machine 0.788, a forest 0.793.) Predicts
+//! each row by itself: a product of matrices would round a row
 //! differently with the number of rows beside it.
 //!
 //! # References
@@ -16,10 +16,10 @@ use super::logistic::softmax;
 use super::stored::{Found, Parts};
 use crate::error::{Error, Result};
 use crate::nn::layers::Linear;
-use crate::nn::ops;
-use crate::nn::optim::{Adam, AdamOptions};
+use crate::nn::optim::AdamOptions;
 use crate::nn::parameters::Parameters;
-use candle_core::{D, Device, Tensor};
+use crate::nn::perceptron::{Batch, Dense, Perceptron};
+use candle_core::Device;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
@@ -60,16 +60,6 @@ pub(super) struct Mlp {
     layers: Vec<Dense>,
 }
 
-/// `y = W x + b`.
-#[derive(Debug, Clone, PartialEq)]
-struct Dense {
-    inputs: usize,
-    /// `[outputs, inputs]`, row by row.
-    weight: Vec<f32>,
-    /// `[outputs]`.
-    bias: Vec<f32>,
-}
-
 /// Names of the layers in the file.
 const LAYERS: [&str; 3] = ["mlp.fc1", "mlp.fc2", "mlp.fc3"];
 
@@ -89,23 +79,15 @@ impl MlpOptions {
 
     pub(super) fn fit(&self, problem: &Problem) -> Result<Mlp> {
         self.check()?;
-        let device = Device::Cpu;
-        let parameters = Parameters::new(problem.seed.derive("weights", 0), &device);
-        let root = parameters.root();
-        let [h1, h2] = self.hidden;
-        let network = [
-            Linear::new(&root.pp("fc1"), problem.x.ncols(), h1)?,
-            Linear::new(&root.pp("fc2"), h1, h2)?,
-            Linear::new(&root.pp("fc3"), h2, problem.n_classes)?,
-        ];
-        let mut optimiser = Adam::new(
-            &parameters,
-            AdamOptions {
-                weight_decay: self.weight_decay,
-                ..AdamOptions::adam(self.learning_rate)
-            },
-        )?;
+        let mut network = Perceptron::new(&self.drawn(problem)?, self.dropout)?;
+        let mut options = AdamOptions {
+            weight_decay: self.weight_decay,
+            ..AdamOptions::adam(self.learning_rate)
+        };
+        let columns = problem.x.ncols();
+        let features: Vec<f32> = problem.x.iter().map(|&v| v as f32).collect();
         let weights = problem.balance.weights(problem.y, problem.n_classes);
+        let (mut x, mut class, mut weight) = (Vec::new(), Vec::new(), Vec::new());
         problem
             .observer
             .begin("training the perceptron", self.epochs as u64);
@@ -116,67 +98,59 @@ impl MlpOptions {
             rows.shuffle(&mut seed.derive("order", 0).rng());
             let progress = epoch as f64 / self.epochs as f64;
             let cosine = (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0;
-            optimiser.set_learning_rate(self.learning_rate * cosine);
-            for (step, batch) in rows.chunks(self.batch).enumerate() {
-                let seed = seed.derive("step", step as u64);
-                let loss = self.loss(&network, problem, batch, &weights, seed)?;
-                optimiser.backward_step(&loss)?;
+            options.learning_rate = self.learning_rate * cosine;
+            for (step, rows) in rows.chunks(self.batch).enumerate() {
+                x.clear();
+                for &i in rows {
+                    x.extend_from_slice(&features[i * columns..(i + 1) * columns]);
+                }
+                class.clear();
+                class.extend(rows.iter().map(|&i| problem.y[i]));
+                // The mean over the batch, each row weighted by its class.
+                let total: f64 = class.iter().map(|&c: &usize| weights[c]).sum();
+                weight.clear();
+                weight.extend(class.iter().map(|&c| weights[c] / total));
+                let batch = Batch {
+                    x: &x,
+                    class: &class,
+                    weight: &weight,
+                };
+                network.step(batch, &options, seed.derive("step", step as u64))?;
             }
             problem.observer.advance(1);
         }
         problem.observer.end();
-        let layers = network.iter().map(Dense::of).collect::<Result<_>>()?;
-        Ok(Mlp { layers })
+        Mlp::finite(network.layers())
     }
 
-    /// Mean cross-entropy of a batch, each row weighted by its class.
-    fn loss(
-        &self,
-        [fc1, fc2, fc3]: &[Linear; 3],
-        problem: &Problem,
-        rows: &[usize],
-        weights: &[f64],
-        seed: crate::random::Seed,
-    ) -> Result<Tensor> {
-        let (n, k) = (rows.len(), problem.n_classes);
-        let x: Vec<f32> = rows
-            .iter()
-            .flat_map(|&i| problem.x.row(i).into_iter().map(|&v| v as f32))
-            .collect();
-        let total: f64 = rows.iter().map(|&i| weights[problem.y[i]]).sum();
-        let mut target = vec![0.0f32; n * k];
-        for (place, &i) in rows.iter().enumerate() {
-            let class = problem.y[i];
-            target[place * k + class] = (weights[class] / total) as f32;
-        }
-        let x = Tensor::from_vec(x, (n, problem.x.ncols()), &Device::Cpu)?;
-        let target = Tensor::from_vec(target, (n, k), &Device::Cpu)?;
-        let hidden = ops::relu(&fc1.forward(&x)?)?; // [n, 512]
-        let hidden = ops::dropout(&hidden, self.dropout, seed.derive("dropout", 1))?;
-        let hidden = ops::relu(&fc2.forward(&hidden)?)?; // [n, 100]
-        let hidden = ops::dropout(&hidden, self.dropout, seed.derive("dropout", 2))?;
-        let logits = fc3.forward(&hidden)?; // [n, k]
-        let log_p = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-        Ok((log_p * target)?.sum_all()?.neg()?)
+    /// Layers with initial weights: PyTorch's defaults.
+    fn drawn(&self, problem: &Problem) -> Result<Vec<Dense>> {
+        let parameters = Parameters::new(problem.seed.derive("weights", 0), &Device::Cpu);
+        let root = parameters.root();
+        let [h1, h2] = self.hidden;
+        let sizes = [problem.x.ncols(), h1, h2, problem.n_classes];
+        sizes
+            .windows(2)
+            .zip(["fc1", "fc2", "fc3"])
+            .map(|(sizes, name)| {
+                let layer = Linear::new(&root.pp(name), sizes[0], sizes[1])?;
+                Ok(Dense {
+                    inputs: sizes[0],
+                    weight: layer.weight.flatten_all()?.to_vec1()?,
+                    bias: layer.bias.to_vec1()?,
+                })
+            })
+            .collect()
     }
 }
 
-impl Dense {
-    fn of(layer: &Linear) -> Result<Self> {
-        Ok(Self {
-            inputs: layer.weight.dim(1)?,
-            weight: layer.weight.flatten_all()?.to_vec1()?,
-            bias: layer.bias.to_vec1()?,
-        })
-    }
-
-    fn forward(&self, x: &[f32]) -> Vec<f32> {
-        self.weight
-            .chunks_exact(self.inputs)
-            .zip(&self.bias)
-            .map(|(w, b)| dot(w, x) + b)
-            .collect()
-    }
+fn forward(layer: &Dense, x: &[f32]) -> Vec<f32> {
+    layer
+        .weight
+        .chunks_exact(layer.inputs)
+        .zip(&layer.bias)
+        .map(|(w, b)| dot(w, x) + b)
+        .collect()
 }
 
 /// Sixteen running sums, so that the compiler can use vectors.
@@ -194,6 +168,18 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 impl Mlp {
+    /// Takes trained layers.
+    fn finite(layers: Vec<Dense>) -> Result<Self> {
+        let odd = |l: &Dense| l.weight.iter().chain(&l.bias).any(|v| !v.is_finite());
+        match layers.iter().position(odd) {
+            None => Ok(Self { layers }),
+            Some(row) => Err(Error::NotFinite {
+                what: "the perceptron's weights".into(),
+                row,
+            }),
+        }
+    }
+
     pub(super) fn probabilities(&self, x: &[f64]) -> Vec<f64> {
         let mut values: Vec<f32> = x.iter().map(|&v| v as f32).collect();
         for (i, layer) in self.layers.iter().enumerate() {
@@ -202,7 +188,7 @@ impl Mlp {
                     *v = v.max(0.0);
                 }
             }
-            values = layer.forward(&values);
+            values = forward(layer, &values);
         }
         let logits: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
         softmax(&logits)

@@ -2,16 +2,18 @@
 
 use super::data::DataArgs;
 use super::observer::Terminal;
-use super::train::{read_pictures, read_weights};
+use super::train::{baseline, read_pictures, read_weights};
 use super::{Common, Outcome};
 use clap::Args;
+use goma::baseline::Kind;
 use goma::bundled;
 use goma::classifier::{Balance, ClassifierOptions};
-use goma::comparison::{self, ArmOptions, Cache, Job, Plan, Task};
+use goma::comparison::{self, ArmOptions, Cache, Job, Plan, StartingNetwork, Task};
 use goma::data::dataset::{ClassView, Dataset};
 use goma::extract::InputMode;
 use goma::files::{self, Existing};
 use goma::metrics::BootstrapOptions;
+use goma::nn::resnet::Depth;
 use goma::pipeline::fit;
 use goma::report::comparison::{self as report, Facts};
 use goma::report::markdown::Table;
@@ -31,6 +33,7 @@ use std::path::PathBuf;
   goma compare tiles --out tiles-compared --dry-run
   goma compare tiles --out tiles-compared --fractions 25,100
   goma compare tiles --out tiles-compared --classifiers svm,forest --resume
+  goma compare tiles --out tiles-compared --baseline resnet18 --fractions 100 --resume
 
 The folder gets compare.json, compare.csv, compare.md, compare.html, plots/ (SVG and
 PNG) and predictions/ (one table an arm, as goma evaluate --predictions reads them).
@@ -64,6 +67,11 @@ pub struct CompareArgs {
     /// Percent of the defective training pieces to learn from
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [25, 50, 75, 100])]
     fractions: Vec<u32>,
+    /// Compare supervised networks too, on image and on image+map (the map as one
+    /// more channel): resnet18, 34, 50, 101, 152, cnn. They are trained in every
+    /// fold, which takes long; their recipe is that of --set baseline.KEY=VALUE
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = NETWORKS)]
+    baseline: Vec<String>,
     /// Bootstrap draws for the intervals; 0 leaves them out
     #[arg(long, value_name = "N", default_value_t = BootstrapOptions::default().resamples)]
     bootstrap: usize,
@@ -99,6 +107,15 @@ pub struct CompareArgs {
     reading: DataArgs,
 }
 
+const NETWORKS: [&str; 6] = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "cnn",
+];
+
 /// The file that shows that goma began a comparison here.
 const SETTINGS_FILE: &str = "settings.toml";
 
@@ -120,6 +137,7 @@ pub fn run(args: &CompareArgs, common: &Common, terminal: &Terminal) -> Result<O
         None => bundled::backbone()?,
         Some(path) => read_weights(path)?,
     };
+    let networks = networks(args, &settings, terminal)?;
     let limits = options.limits();
     let pictures = match &args.anomaly_source {
         None => Vec::new(),
@@ -139,6 +157,7 @@ pub fn run(args: &CompareArgs, common: &Common, terminal: &Terminal) -> Result<O
             ..BootstrapOptions::default()
         }),
         backbone: &backbone,
+        networks: &networks,
         pictures: &pictures,
         limits,
         device: &device,
@@ -236,6 +255,24 @@ fn settings(args: &CompareArgs, common: &Common) -> Result<Settings> {
     Ok(settings)
 }
 
+/// The networks that are asked for, with the weights that they start from.
+fn networks(
+    args: &CompareArgs,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<Vec<StartingNetwork>> {
+    let start = |network| {
+        let weights = baseline::start(network, &settings.baseline, None, terminal)?;
+        Ok(StartingNetwork { network, weights })
+    };
+    kinds(args).into_iter().map(start).collect()
+}
+
+fn kinds(args: &CompareArgs) -> Vec<Kind> {
+    let of = |name: &String| Depth::named(name).map_or(Kind::Cnn, Kind::ResNet);
+    args.baseline.iter().map(of).collect()
+}
+
 /// The arms that the flags ask for.
 fn arm_options(args: &CompareArgs, settings: &Settings) -> ArmOptions {
     let own = settings.classifier;
@@ -272,6 +309,7 @@ fn arm_options(args: &CompareArgs, settings: &Settings) -> ArmOptions {
         },
         defects: args.fractions.clone(),
         anomaly_score: true,
+        networks: kinds(args),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `goma train`: from labelled pieces to a bundle.
 
-mod baseline;
+pub mod baseline;
 
 pub use baseline::start;
 

@@ -1,5 +1,6 @@
 //! `Arm`: one thing that is compared, in all folds alike.
 
+use crate::baseline::Kind;
 use crate::classifier::{Balance, ClassifierOptions};
 use crate::error::{Error, Result};
 use crate::extract::InputMode;
@@ -43,6 +44,14 @@ pub enum Decider {
         /// unequal size.
         classifier: ClassifierOptions,
     },
+    /// A supervised network from picture to class, trained end to end by the
+    /// recipe of the settings.
+    Network {
+        /// Which network.
+        network: Kind,
+        /// The image, or the image with its map as one more channel.
+        input: InputMode,
+    },
 }
 
 /// One thing that is compared.
@@ -65,9 +74,10 @@ pub struct ArmName {
     pub task: &'static str,
     /// The input mode, or `anomaly score`.
     pub input: &'static str,
-    /// The classifier; `-` without one.
+    /// The classifier, or the supervised network; `-` without one.
     pub classifier: &'static str,
-    /// `none`, `weights` or `resampling`; `-` without a classifier.
+    /// `none`, `weights` or `resampling`; `-` without a classifier, and for a
+    /// supervised network, which balances by its own recipe.
     pub balance: &'static str,
     /// Percent of the defective training pieces.
     pub defects: u32,
@@ -98,6 +108,12 @@ pub fn balance_name(balance: Balance) -> &'static str {
 }
 
 impl Arm {
+    /// Whether a supervised network answers.
+    #[must_use]
+    pub fn is_network(&self) -> bool {
+        matches!(self.decider, Decider::Network { .. })
+    }
+
     /// Its factors' names.
     #[must_use]
     pub fn name(&self) -> ArmName {
@@ -108,6 +124,7 @@ impl Arm {
                 classifier.name(),
                 balance_name(classifier.balance),
             ),
+            Decider::Network { network, input } => (input.name(), network.name(), "-"),
         };
         ArmName {
             task: self.task.name(),
@@ -134,6 +151,8 @@ pub struct ArmOptions {
     pub defects: Vec<u32>,
     /// Whether the anomaly score alone is compared as well.
     pub anomaly_score: bool,
+    /// Supervised networks, on those of the inputs that hold the image.
+    pub networks: Vec<Kind>,
 }
 
 impl Default for ArmOptions {
@@ -148,16 +167,18 @@ impl Default for ArmOptions {
             balances: vec![classifier.balance],
             defects: vec![25, 50, 75, 100],
             anomaly_score: true,
+            networks: Vec::new(),
         }
     }
 }
 
 impl ArmOptions {
     /// Every combination, once, in the order of tables: by task, input,
-    /// classifier, balance, then fraction.
+    /// classifier, balance, then fraction; supervised networks come last.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a list that is empty, or a fraction outside 1 to 100.
+    /// [`Error::Setting`] for a list that is empty, a fraction outside 1 to 100,
+    /// or networks where no input holds the image.
     pub fn arms(&self) -> Result<Vec<Arm>> {
         for (name, empty) in [
             ("tasks", self.tasks.is_empty()),
@@ -175,6 +196,19 @@ impl ArmOptions {
                 "fractions",
                 format!("{percent} given, 1 to 100 percent expected"),
             ));
+        }
+        let pictures: Vec<InputMode> = self
+            .inputs
+            .iter()
+            .copied()
+            .filter(|i| i.has_image())
+            .collect();
+        if !self.networks.is_empty() && pictures.is_empty() {
+            return Err(Error::setting(
+                "baseline",
+                "a supervised network sees the image: no input has it",
+            )
+            .help("add image or image+map to --inputs"));
         }
         let mut arms: Vec<Arm> = Vec::new();
         let mut add = |arm: Arm| {
@@ -211,6 +245,18 @@ impl ArmOptions {
                     }
                 }
             }
+            for &network in &self.networks {
+                for &input in &pictures {
+                    for &defects in &self.defects {
+                        let decider = Decider::Network { network, input };
+                        add(Arm {
+                            task,
+                            defects,
+                            decider,
+                        });
+                    }
+                }
+            }
         }
         Ok(arms)
     }
@@ -219,21 +265,44 @@ impl ArmOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::resnet::Depth;
 
     #[test]
     fn arms_are_all_combinations_once_and_their_files_differ() {
         let options = ArmOptions {
             classifiers: vec![ClassifierOptions::svm(), ClassifierOptions::logistic()],
             balances: vec![Balance::None, Balance::Resample, Balance::None],
+            networks: vec![Kind::ResNet(Depth::Resnet18), Kind::Cnn],
             ..ArmOptions::default()
         };
         let arms = options.arms().unwrap();
-        assert_eq!(arms.len(), 4 + 2 * 3 * 2 * 2 * 4);
+        assert_eq!(arms.len(), 4 + 2 * 3 * 2 * 2 * 4 + 2 * 2 * 2 * 4);
         let stems: std::collections::BTreeSet<String> =
             arms.iter().map(|a| a.name().file_stem()).collect();
         assert_eq!(stems.len(), arms.len());
         assert!(stems.contains("multi-class_image+map_svm_resampling_25"));
         assert!(stems.contains("binary_anomaly-score_100"));
+        assert!(stems.contains("binary_image+map_resnet18_50"));
+    }
+
+    #[test]
+    fn a_network_needs_the_image() {
+        let of = |inputs| {
+            ArmOptions {
+                inputs,
+                networks: vec![Kind::Cnn],
+                ..ArmOptions::default()
+            }
+            .arms()
+        };
+        assert!(of(vec![InputMode::Map]).is_err());
+        let networks = |arms: Vec<Arm>| {
+            let of = |a: &&Arm| matches!(a.decider, Decider::Network { .. });
+            arms.iter().filter(of).count()
+        };
+        let both = vec![InputMode::Map, InputMode::ImageAndMap];
+        assert_eq!(networks(of(both).unwrap()), 2 * 4);
+        assert_eq!(networks(of(InputMode::ALL.to_vec()).unwrap()), 2 * 2 * 4);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub struct FittedArm {
     pub rule: Option<Rule>,
 }
 
-/// Fits an arm; `None` where the rows are too few for it.
+/// Fits an arm; `None` where the rows are too few for it, and for a supervised
+/// network, which takes no rows ([`super::supervised`]).
 ///
 /// # Errors
 /// What the steps say.
@@ -68,6 +69,7 @@ pub fn fit(
             }));
         }
         Decider::Features { input, classifier } => (input, classifier),
+        Decider::Network { .. } => return Ok(None),
     };
     let settings = Settings {
         classifier,
@@ -135,7 +137,7 @@ impl FittedArm {
 }
 
 /// The first of the largest.
-fn most_probable(p: &[f64]) -> usize {
+pub(super) fn most_probable(p: &[f64]) -> usize {
     (1..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best })
 }
 

@@ -7,7 +7,9 @@ use super::division::Division;
 use super::fits::Predictions;
 use super::stages::{CHUNK, Stages};
 use super::stored::{Features, Maps, Weights};
+use super::supervised::{self, Answers};
 use super::{Job, arm_key};
+use crate::baseline;
 use crate::data::annotation::GOOD;
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::feature_table::FeatureTable;
@@ -48,12 +50,21 @@ impl Costs {
         let pixels = (draem.size * draem.size) as f64;
         let width = draem.reconstructive_width as f64;
         let draw = 2e-6 * pixels * width * width / 16.0;
+        let network = 2e-4 * (job.settings.baseline.size as f64).powi(2);
+        let fit = |arm: &Arm| match arm.is_network() {
+            true => network * seen_by_network(job, job.dataset.samples.len()),
+            false => 500.0,
+        };
         Self {
             model: draw * 4.0 * (draem.steps * draem.batch) as f64,
             draw,
             map_features: 10.0,
             image_features: 12.0,
-            fits: job.arms.iter().map(|arm| (fit_kind(arm), 500.0)).collect(),
+            fits: job
+                .arms
+                .iter()
+                .map(|arm| (fit_kind(arm), fit(arm)))
+                .collect(),
         }
     }
 
@@ -62,6 +73,11 @@ impl Costs {
     pub fn fit(&self, arm: &Arm) -> f64 {
         self.fits.get(&fit_kind(arm)).copied().unwrap_or(500.0)
     }
+}
+
+/// How many pictures pass through a network in training on so many pieces.
+fn seen_by_network(job: &Job<'_>, pieces: usize) -> f64 {
+    (pieces * job.settings.baseline.epochs) as f64
 }
 
 /// Arms of one kind take about the same time.
@@ -86,6 +102,13 @@ pub struct PlannedStage {
 }
 
 impl PlannedStage {
+    /// Whether it is one of the stages that are worth an estimate before they
+    /// are begun: trainings.
+    #[must_use]
+    pub fn takes_long(&self) -> bool {
+        self.what == MODELS || self.what.starts_with(NETWORKS)
+    }
+
     /// How many are to be made.
     #[must_use]
     pub fn to_do(&self) -> usize {
@@ -98,6 +121,9 @@ impl PlannedStage {
         self.to_do() as f64 * self.each_ms / 1000.0
     }
 }
+
+const MODELS: &str = "anomaly models";
+const NETWORKS: &str = "networks";
 
 /// Everything that a comparison has to do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,6 +173,7 @@ impl Plan {
         let (mut models, mut models_ready) = (0, 0);
         let (mut pieces, mut maps_ready, mut features_ready) = (0, 0, 0);
         for division in divisions {
+            let for_networks = wants_maps(job, stages, division)?;
             for source in &division.sources {
                 let model = stages.model_key(division, source);
                 let mut asked_for = false;
@@ -162,7 +189,7 @@ impl Plan {
                     if has_features {
                         features_ready += chunk.len();
                     }
-                    if has_features || has_maps {
+                    if has_maps || (has_features && !for_networks) {
                         maps_ready += chunk.len();
                     } else {
                         asked_for = true;
@@ -192,7 +219,7 @@ impl Plan {
                 costs.image_features,
                 columns * 4,
             ),
-            stage("anomaly models", models, models_ready, costs.model, weights),
+            stage(MODELS, models, models_ready, costs.model, weights),
             stage(
                 "anomaly maps, pieces",
                 pieces,
@@ -212,12 +239,13 @@ impl Plan {
         for division in divisions {
             let tables = stages.tables_key(division);
             for arm in &job.arms {
-                let key = arm_key(job, arm, division, &tables)?;
+                let key = arm_key(job, stages, arm, division, &tables)?;
                 let kind = fit_kind(arm);
                 let entry = fits.entry(kind.clone()).or_insert_with(|| {
                     let bytes = 100 * division.test.len() as u64;
+                    let made = if arm.is_network() { NETWORKS } else { "fits" };
                     stage(
-                        &format!("fits, {}", kind.replace(" -", ", anomaly score")),
+                        &format!("{made}, {}", kind.replace(" -", ", anomaly score")),
                         0,
                         0,
                         costs.fit(arm),
@@ -236,6 +264,22 @@ impl Plan {
             timed,
         })
     }
+}
+
+/// Whether a network that the cache does not answer for wants a fold's maps
+/// themselves, and not only their features.
+fn wants_maps(job: &Job<'_>, stages: &Stages<'_>, division: &Division<'_>) -> Result<bool> {
+    for arm in &job.arms {
+        if let Decider::Network { network, input } = arm.decider
+            && input.has_map()
+        {
+            let key = supervised::key(job, stages, arm, division, (network, input))?;
+            if !stages.cache.has(<Option<Answers>>::KIND, &key) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Bytes of a model's weights: 1,430 and 470 times the squared widths, found by
@@ -294,22 +338,39 @@ fn time_stages(
         let largest = job.arms.iter().map(|a| a.defects).max() == Some(arm.defects);
         let widest = match arm.decider {
             Decider::AnomalyScore => true,
-            Decider::Features { input, .. } => input == InputMode::ImageAndMap,
+            _ => is_widest(arm) || job.arms.iter().all(|a| !is_widest(a)),
         };
-        if !largest || !(widest || job.arms.iter().all(|a| !is_widest(a))) {
+        if !largest || !widest {
             continue;
         }
         if observer.stop_requested() {
             return Err(Error::Stopped);
         }
-        let ms = time_fit(job, arm, division)?;
+        let ms = match arm.decider {
+            Decider::Network { network, input } => {
+                let each = baseline::timing::milliseconds_a_picture(
+                    network,
+                    &job.settings.baseline,
+                    supervised::starting(job, network).map(|(_, weights)| weights),
+                    supervised::channels(job, input),
+                    &job.view(arm.task).classes,
+                    job.device,
+                )?;
+                each * seen_by_network(job, division.fitting.len())
+            }
+            Decider::AnomalyScore | Decider::Features { .. } => time_fit(job, arm, division)?,
+        };
         costs.fits.insert(kind, ms);
     }
     Ok(costs)
 }
 
 fn is_widest(arm: &Arm) -> bool {
-    matches!(arm.decider, Decider::Features { input, .. } if input == InputMode::ImageAndMap)
+    matches!(
+        arm.decider,
+        Decider::Features { input, .. } | Decider::Network { input, .. }
+            if input == InputMode::ImageAndMap
+    )
 }
 
 /// A model after three steps, and milliseconds for one.
@@ -363,7 +424,7 @@ fn time_fit(job: &Job<'_>, arm: &Arm, division: &Division<'_>) -> Result<f64> {
         rng.random::<f64>() + shift
     });
     let scores = values.column(0).to_vec();
-    let table = super::stages::Table {
+    let table = super::table::Table {
         features: FeatureTable::new(ids, columns, values)?,
         scores,
     };

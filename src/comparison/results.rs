@@ -5,7 +5,7 @@ use super::differences::{self, Difference};
 use super::division::Division;
 use super::fits::{PredictedPiece, Predictions};
 use super::measure::{self, Measured, Outcome};
-use super::{AllPredictions, Job, stages};
+use super::{AllPredictions, Job, stages, supervised};
 use crate::data::sample::SampleId;
 use crate::error::{Error, Result};
 use crate::pipeline::rows::Unreadable;
@@ -102,6 +102,9 @@ pub(super) fn results(
             differences::SIGNIFICANT,
             differences::FEWEST_FOLDS
         ));
+    }
+    if job.arms.iter().any(Arm::is_network) {
+        notes.push(supervised::note(job, &divisions[0]));
     }
     let absent: usize = arms.iter().map(|a| a.not_fitted.len()).sum();
     if absent > 0 {

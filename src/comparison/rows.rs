@@ -13,7 +13,7 @@
 //! }
 //! ```
 
-use super::stages::Table;
+use super::table::Table;
 use crate::data::feature_table::FeatureTable;
 use crate::data::fold::TrainingSet;
 use crate::data::sample::Sample;

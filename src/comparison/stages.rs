@@ -10,6 +10,8 @@ use super::division::{Division, Source};
 use super::meter::Meter;
 use super::plan::Costs;
 use super::stored::{Features, Maps, Weights};
+use super::supervised::{FoldMaps, PieceMaps};
+use super::table::{FoldTables, beside, join};
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::dataset::Dataset;
 use crate::data::feature_table::FeatureTable;
@@ -28,10 +30,9 @@ use crate::progress::Observer;
 use crate::random::Seed;
 use crate::settings::Settings;
 use candle_core::Device;
-use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// Pieces of one cache entry.
@@ -51,29 +52,11 @@ pub struct Stages<'a> {
     image: Extractor,
     map: Extractor,
     /// What every key depends on that reads pixels.
-    reading: Key,
+    pub(super) reading: Key,
     /// What every anomaly model's key depends on.
     training: Key,
     /// What every feature's key depends on.
     features: Key,
-}
-
-/// Rows of some pieces, from both extractors.
-#[derive(Debug, Clone)]
-pub struct Table {
-    /// Image, map and statistics columns.
-    pub features: FeatureTable,
-    /// Each map's image score.
-    pub scores: Vec<f64>,
-}
-
-/// The rows of one fold.
-#[derive(Debug, Clone)]
-pub struct FoldTables {
-    /// Of the training pieces that are fitted on.
-    pub fitting: Table,
-    /// Of the test pieces.
-    pub test: Table,
 }
 
 impl<'a> Stages<'a> {
@@ -245,16 +228,10 @@ impl<'a> Stages<'a> {
     ) -> Result<FoldTables> {
         let (mut fitting, mut test) = (Vec::new(), Vec::new());
         for source in &division.sources {
-            let model = LazyModel {
-                stages: self,
-                division,
-                source,
-                key: self.model_key(division, source),
-                draem: OnceLock::new(),
-            };
+            let model = LazyModel::new(self, division, source, costs, observer);
             for (pieces, parts) in [(&source.fitting, &mut fitting), (&source.test, &mut test)] {
                 for chunk in pieces.chunks(CHUNK) {
-                    parts.push(self.map_features(&model, chunk, costs, observer)?);
+                    parts.push(self.map_features(&model, chunk)?);
                 }
             }
         }
@@ -264,32 +241,62 @@ impl<'a> Stages<'a> {
         })
     }
 
-    fn map_features(
+    /// The maps that [`Stages::tables`] drew, at `size` x `size`: all at once,
+    /// `4 size²` bytes a piece of the fold.
+    ///
+    /// # Errors
+    /// As [`Stages::tables`]: what is no longer in the cache is made again.
+    pub(super) fn maps(
+        &self,
+        division: &Division<'_>,
+        size: usize,
+        costs: &Costs,
+        observer: &dyn Observer,
+    ) -> Result<FoldMaps> {
+        let (mut fitting, mut test) = (PieceMaps::new(size), PieceMaps::new(size));
+        for source in &division.sources {
+            let model = LazyModel::new(self, division, source, costs, observer);
+            for (pieces, drawn) in [(&source.fitting, &mut fitting), (&source.test, &mut test)] {
+                for chunk in pieces.chunks(CHUNK) {
+                    let meter = Meter::new(observer, model.label(), 0.0, chunk.len() as u64);
+                    drawn.take(self.chunk_maps(&model, chunk, &meter)?)?;
+                }
+            }
+        }
+        Ok(FoldMaps { fitting, test })
+    }
+
+    fn map_features(&self, model: &LazyModel<'_, 'a>, chunk: &[usize]) -> Result<Features> {
+        let label = model.label();
+        let about = format!("map features of {} pieces of {label}", chunk.len());
+        let key = self.chunk_keys(&model.key, chunk).1;
+        let cached = self.cache.has(Features::KIND, &key);
+        let worth = (model.costs.draw + model.costs.map_features) * chunk.len() as f64;
+        let meter = Meter::new(model.observer, label, worth, chunk.len() as u64);
+        let features = self.cache.product(&key, &about, &meter, || {
+            self.extract(self.chunk_maps(model, chunk, &meter)?)
+        })?;
+        meter.finish(cached);
+        Ok(features)
+    }
+
+    fn chunk_maps(
         &self,
         model: &LazyModel<'_, 'a>,
         chunk: &[usize],
-        costs: &Costs,
-        observer: &dyn Observer,
-    ) -> Result<Features> {
-        let label = format!("fold {}", model.division.number + 1);
-        let of = format!("{} pieces of {label}", chunk.len());
-        let (maps_key, key) = self.chunk_keys(&model.key, chunk);
-        let cached = self.cache.has(Features::KIND, &key);
-        let worth = (costs.draw + costs.map_features) * chunk.len() as f64;
-        let meter = Meter::new(observer, &label, worth, chunk.len() as u64);
-        let features =
-            self.cache
-                .product(&key, &format!("map features of {of}"), &meter, || {
-                    let about = format!("anomaly maps of {of}");
-                    let maps = self.cache.product(&maps_key, &about, &meter, || {
-                        let draem = model.get(costs, observer)?;
-                        meter.begin("drawing maps", chunk.len() as u64);
-                        self.draw(draem, chunk, &meter)
-                    })?;
-                    self.extract(maps)
-                })?;
-        meter.finish(cached);
-        Ok(features)
+        meter: &Meter<'_>,
+    ) -> Result<Maps> {
+        let about = format!(
+            "anomaly maps of {} pieces of {}",
+            chunk.len(),
+            model.label()
+        );
+        let key = self.chunk_keys(&model.key, chunk).0;
+        self.cache.product(&key, &about, meter, || {
+            let draem = model.get()?;
+            meter.begin("drawing maps", chunk.len() as u64);
+            self.draw(draem, chunk, meter)
+        })
     }
 
     fn draw(&self, draem: &Draem, chunk: &[usize], meter: &Meter<'_>) -> Result<Maps> {
@@ -424,66 +431,49 @@ struct LazyModel<'b, 'a> {
     division: &'b Division<'b>,
     source: &'b Source<'b>,
     key: Key,
+    costs: &'b Costs,
+    /// Of the whole comparison.
+    observer: &'b dyn Observer,
     draem: OnceLock<Draem>,
 }
 
-impl LazyModel<'_, '_> {
-    fn get(&self, costs: &Costs, observer: &dyn Observer) -> Result<&Draem> {
+impl<'b, 'a> LazyModel<'b, 'a> {
+    fn new(
+        stages: &'b Stages<'a>,
+        division: &'b Division<'b>,
+        source: &'b Source<'b>,
+        costs: &'b Costs,
+        observer: &'b dyn Observer,
+    ) -> Self {
+        Self {
+            key: stages.model_key(division, source),
+            stages,
+            division,
+            source,
+            costs,
+            observer,
+            draem: OnceLock::new(),
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("fold {}", self.division.number + 1)
+    }
+
+    fn get(&self) -> Result<&Draem> {
         if self.draem.get().is_none() {
-            let draem =
-                self.stages
-                    .model(self.division, self.source, &self.key, costs, observer)?;
+            let draem = self.stages.model(
+                self.division,
+                self.source,
+                &self.key,
+                self.costs,
+                self.observer,
+            )?;
             // One fold is the work of one thread: nobody else has set it.
             let _ = self.draem.set(draem);
         }
         Ok(self.draem.get().expect("set above"))
     }
-}
-
-/// Chunks under one another.
-fn join(parts: Vec<Features>, columns: Vec<String>) -> Result<Features> {
-    let width = columns.len();
-    if let Some(other) = parts.iter().find(|p| p.table.columns() != columns) {
-        let found = other.table.columns().len();
-        return Err(Error::shape("feature columns", found, width));
-    }
-    let mut joined = (Vec::new(), Vec::new(), Vec::new());
-    let mut values = vec![Array2::zeros((0, width))];
-    for part in parts {
-        joined.0.extend_from_slice(part.table.ids());
-        values.push(part.table.values().clone());
-        joined.1.extend(part.scores);
-        joined.2.extend(part.unreadable);
-    }
-    let views: Vec<_> = values.iter().map(Array2::view).collect();
-    let values = concatenate(Axis(0), &views).expect("the columns agree");
-    Ok(Features {
-        table: FeatureTable::new(joined.0, columns, values)?,
-        scores: joined.1,
-        unreadable: joined.2,
-    })
-}
-
-/// Image and map columns of the same pieces beside one another.
-fn beside(image: &FeatureTable, map: Features) -> Result<Table> {
-    let row: HashMap<&SampleId, usize> = image.ids().iter().zip(0..).collect();
-    // A file that could be read for its map and not for its image has changed.
-    let both: Vec<(usize, usize)> = map
-        .table
-        .ids()
-        .iter()
-        .enumerate()
-        .filter_map(|(i, id)| Some((*row.get(id)?, i)))
-        .collect();
-    let (of_image, of_map): (Vec<usize>, Vec<usize>) = both.into_iter().unzip();
-    let (image, maps) = (image.take_rows(&of_image), map.table.take_rows(&of_map));
-    let columns = [image.columns(), maps.columns()].concat();
-    let values = concatenate(Axis(1), &[image.values().view(), maps.values().view()]);
-    let values = values.map_err(|e| Error::data(e.to_string()))?;
-    Ok(Table {
-        features: FeatureTable::new(maps.ids().to_vec(), columns, values)?,
-        scores: of_map.iter().map(|&i| map.scores[i]).collect(),
-    })
 }
 
 /// Unreadable pieces, each once, by id.

@@ -15,7 +15,7 @@ use ndarray::Array2;
 use rand::Rng;
 
 /// 120 pieces, a third of them defective, three of each group.
-fn dataset() -> Dataset {
+pub(super) fn dataset() -> Dataset {
     let sample = |i: usize| Sample {
         id: SampleId::new(format!("{i:03}")),
         source: PixelSource::File("none.png".into()),
@@ -39,7 +39,7 @@ fn dataset() -> Dataset {
     }
 }
 
-fn divisions(dataset: &Dataset, maps: MapFitting) -> Vec<Division<'_>> {
+pub(super) fn divisions(dataset: &Dataset, maps: MapFitting) -> Vec<Division<'_>> {
     let options = FittingOptions {
         maps,
         ..FittingOptions::default()
@@ -80,7 +80,7 @@ fn table(
     }
 }
 
-fn defective(dataset: &Dataset, i: usize) -> bool {
+pub(super) fn defective(dataset: &Dataset, i: usize) -> bool {
     dataset.samples[i].label() != Some(GOOD)
 }
 

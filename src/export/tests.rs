@@ -66,6 +66,7 @@ fn baseline(architecture: Architecture, input: PixelInput, classes: &[&str]) -> 
         outputs,
         view: View {
             channels,
+            map: false,
             size,
             input,
             canny: (100.0, 200.0),

@@ -1,6 +1,7 @@
 //! Neural networks beneath the steps: operations with right gradients
 //! ([`ops`]), layers and their named [`parameters`], optimisers ([`optim`]),
 //! and the [`resnet`] backbones with their [`weights`]; the plain [`cnn`] beside them.
+//! The small [`perceptron`] does without tensors.
 //!
 //! Tensors are candle's, `f32`, in the order `[n, c, h, w]`. What candle
 //! 0.11.1 computes slowly or differentiates wrongly is done in [`ops`].
@@ -18,6 +19,7 @@ pub mod ops;
 mod ops_generic;
 pub mod optim;
 pub mod parameters;
+pub mod perceptron;
 pub mod precision;
 pub mod resnet;
 pub mod sgd;

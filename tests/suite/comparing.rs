@@ -1,32 +1,18 @@
 //! `goma compare`: the whole way, killed and resumed, from a warm and from a
 //! damaged cache.
 
-use crate::tools::{goma, stderr, stdout, workshop};
+use crate::tools::{TINY, goma, stderr, stdout, workshop};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Settings that compare in seconds.
-const SMALL: [&str; 24] = [
-    "--set",
-    "draem.size=32",
-    "--set",
-    "draem.steps=6",
-    "--set",
-    "draem.batch=2",
-    "--set",
-    "draem.reconstructive_width=2",
-    "--set",
-    "draem.discriminative_width=2",
-    "--set",
-    "features.size=32",
+/// What, beside [`TINY`], makes a comparison of seconds.
+const FEW: [&str; 10] = [
     "--folds",
     "3",
     "--classifiers",
     "logistic",
-    "--fractions",
-    "50,100",
     "--bootstrap",
     "50",
     "--seed",
@@ -35,12 +21,27 @@ const SMALL: [&str; 24] = [
     "three",
 ];
 
+/// All defects, and maps of all training pieces: of so few packs the kept-back
+/// ones alone leave a network nothing to choose its threshold on.
+const ALL_PIECES: [&str; 6] = [
+    "--fractions",
+    "100",
+    "--set",
+    "fitting.maps=cross-fit",
+    "--set",
+    "fitting.cross_fit_parts=2",
+];
+
+const HALF_AND_ALL: [&str; 2] = ["--fractions", "50,100"];
+
 fn compare(out: &Path) -> assert_cmd::Command {
     let mut command = goma();
     command
         .arg("compare")
         .arg(workshop().join("erasers"))
-        .args(SMALL)
+        .args(TINY)
+        .args(FEW)
+        .args(HALF_AND_ALL)
         .arg("--out")
         .arg(out);
     command
@@ -92,7 +93,9 @@ fn a_comparison_is_planned_killed_resumed_and_the_same() {
         command
             .args(["-q", "compare"])
             .arg(workshop().join("erasers"))
-            .args(SMALL)
+            .args(TINY)
+            .args(FEW)
+            .args(HALF_AND_ALL)
             .arg("--out")
             .arg(&killed)
             .arg("--resume")
@@ -146,7 +149,9 @@ fn a_comparison_is_planned_killed_resumed_and_the_same() {
     let ran = command
         .arg("compare")
         .arg(workshop().join("erasers"))
-        .args(SMALL)
+        .args(TINY)
+        .args(FEW)
+        .args(HALF_AND_ALL)
         .arg("--out")
         .arg(&killed)
         .arg("--resume")
@@ -219,6 +224,101 @@ fn another_classifier_trains_no_model_and_predictions_are_measured_alike() {
 }
 
 #[test]
+fn supervised_networks_stand_beside_the_classifiers() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let networks = |more: &[&str]| {
+        let mut command = goma();
+        command
+            .arg("compare")
+            .arg(workshop().join("erasers"))
+            .args(TINY)
+            .args(FEW)
+            .args(ALL_PIECES)
+            .args(["--baseline", "cnn"])
+            .args(["--set", "baseline.size=32", "--set", "baseline.epochs=2"])
+            .args(["--set", "baseline.cnn.layers=[{filters=4},{filters=8}]"])
+            .args(more)
+            .arg("--out")
+            .arg(&out);
+        command.assert()
+    };
+    let plan = |more: &[&str]| {
+        let ran = networks(&[&["--dry-run", "--json"], more].concat()).success();
+        let plan: serde_json::Value = serde_json::from_str(&stdout(&ran)).unwrap();
+        let stages = plan["stages"].as_array().unwrap().clone();
+        let of = |s: &&serde_json::Value| s["what"].as_str().unwrap().starts_with("networks");
+        let networks: Vec<_> = stages.iter().filter(of).cloned().collect();
+        let sum = |key: &str| {
+            networks
+                .iter()
+                .map(|s| s[key].as_u64().unwrap())
+                .sum::<u64>()
+        };
+        assert!(
+            networks
+                .iter()
+                .all(|s| s["each_ms"].as_f64().unwrap() > 0.0)
+        );
+        (sum("count"), sum("ready"))
+    };
+    // Three folds, two tasks, with the map and without.
+    assert_eq!(plan(&[]), (12, 0));
+    networks(&[]).success();
+    assert_eq!(plan(&[]), (12, 12));
+    let compared: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("compare.json")).unwrap()).unwrap();
+    let arms = compared["arms"].as_array().unwrap();
+    let place = |input: &str, classifier: &str| {
+        let is = |a: &serde_json::Value| {
+            (a["task"].as_str(), a["input"].as_str()) == (Some("binary"), Some(input))
+                && a["classifier"].as_str() == Some(classifier)
+        };
+        arms.iter().position(is).unwrap() as u64
+    };
+    let tested = |a: u64, b: u64, factor: &str| {
+        let both = [a.min(b), a.max(b)];
+        let is = |d: &serde_json::Value| {
+            [d["a"].as_u64(), d["b"].as_u64()] == both.map(Some) && d["factor"] == factor
+        };
+        compared["differences"].as_array().unwrap().iter().any(is)
+    };
+    let (image, both) = (place("image", "cnn"), place("image+map", "cnn"));
+    assert!(tested(image, both, "input"));
+    assert!(tested(both, place("image+map", "logistic"), "classifier"));
+    for file in [
+        "predictions/binary_image+map_cnn_100.csv",
+        "predictions/multi-class_image_cnn_100.csv",
+        "plots/roc_binary_cnn.svg",
+    ] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    for file in ["compare.md", "compare.html", "compare.csv"] {
+        let text = fs::read_to_string(out.join(file)).unwrap();
+        assert!(text.contains("cnn"), "{file}");
+    }
+    // The other numbers are those of a comparison without networks.
+    let first =
+        fs::read(out.join("predictions/binary_image+map_logistic_weights_100.csv")).unwrap();
+    let alone = folder.path().join("alone");
+    let mut command = goma();
+    command
+        .arg("compare")
+        .arg(workshop().join("erasers"))
+        .args(TINY)
+        .args(FEW)
+        .args(ALL_PIECES)
+        .arg("--out")
+        .arg(&alone)
+        .arg("--cache")
+        .arg(out.join("cache"))
+        .assert()
+        .success();
+    let second = fs::read(alone.join("predictions/binary_image+map_logistic_weights_100.csv"));
+    assert_eq!(second.unwrap(), first);
+}
+
+#[test]
 fn wrong_use_is_said_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
@@ -227,6 +327,7 @@ fn wrong_use_is_said_before_anything_is_written() {
         (vec!["--folds", "1"], "folds"),
         (vec!["--set", "draem.stepps=3"], "stepps"),
         (vec!["--jobs", "0"], "jobs"),
+        (vec!["--inputs", "map", "--baseline", "cnn"], "baseline"),
     ] {
         let mut command = goma();
         let ran = command

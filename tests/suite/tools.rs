@@ -38,7 +38,7 @@ pub fn workshop() -> &'static Path {
         .path()
 }
 
-/// Settings that train in a second or two.
+/// Settings that train in a second or two, of `train` and `compare`.
 pub const TINY: [&str; 14] = [
     "--set",
     "draem.size=32",
@@ -52,8 +52,8 @@ pub const TINY: [&str; 14] = [
     "draem.discriminative_width=2",
     "--set",
     "features.size=32",
-    "--test-share",
-    "0.3",
+    "--set",
+    "fitting.test_share=0.3",
 ];
 
 /// The rows of a CSV file by the first column.

@@ -1,8 +1,9 @@
+use super::divide::group_of;
 use super::*;
-use crate::data::annotation::{Annotation, Label};
+use crate::data::annotation::{Annotation, GOOD, Label};
 use crate::data::format::PixelFormat;
 use crate::data::layout::Layout;
-use crate::data::sample::{Channel, PixelSource, SampleId};
+use crate::data::sample::{Channel, PixelSource, Sample, SampleId};
 use proptest::prelude::*;
 
 /// Samples of these classes (by number) and groups.

@@ -38,6 +38,17 @@ vectorised! {
     }
 }
 
+/// One step of `parameter` along `gradient`, with the running means of the
+/// gradient and of its square. One thread.
+pub(in crate::nn) fn step(
+    parameter: &mut [f32],
+    gradient: &[f32],
+    (mean, square): (&mut [f32], &mut [f32]),
+    coefficients: Coefficients,
+) {
+    update(parameter, gradient, mean, square, coefficients);
+}
+
 /// The in-place operation on a parameter, with its gradient as the source.
 pub(in crate::nn) struct AdamStep<'a> {
     pub coefficients: Coefficients,

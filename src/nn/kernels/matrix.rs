@@ -4,7 +4,7 @@ use gemm::Parallelism;
 
 /// A matrix within a slice, with a stride for each direction.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(in crate::nn) struct Matrix<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
@@ -31,12 +31,12 @@ impl<'a> Matrix<'a> {
     }
 
     /// A matrix whose rows lie one after the other.
-    pub(super) fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub(in crate::nn) fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::new(data, (rows, columns), (columns, 1))
     }
 
     /// The transposed matrix, without moving anything.
-    pub(super) fn transposed(self) -> Self {
+    pub(in crate::nn) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -88,6 +88,15 @@ pub(super) unsafe fn multiply(
             Parallelism::None,
         );
     }
+}
+
+/// `a b` into the rows of `out`, added to what is there if `accumulate`. One
+/// thread.
+pub(in crate::nn) fn product(out: &mut [f32], accumulate: bool, a: Matrix, b: Matrix) {
+    assert_eq!(out.len(), a.rows * b.columns);
+    // SAFETY: the product has as many values as `out`, which is ours alone and
+    // holds values.
+    unsafe { multiply(out.as_mut_ptr(), b.columns, accumulate, a, b) };
 }
 
 /// `count` products of two matrices `[side, side]`, side by side: work to

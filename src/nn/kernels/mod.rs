@@ -31,6 +31,7 @@ pub(super) mod nhwc;
 mod partial_sums;
 mod patches;
 pub(super) mod pool;
+pub(super) mod rectify;
 pub(super) mod relu;
 mod shifted;
 pub(super) mod simd;

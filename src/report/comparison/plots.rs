@@ -88,6 +88,7 @@ fn groups<'a>(arms: &[&'a ArmResult]) -> Vec<Group<'a>> {
     let of = |(classifier, balance): (&str, &str)| Group {
         name: match classifier {
             "-" => "score".to_string(),
+            _ if balance == "-" => classifier.to_string(),
             _ => format!("{classifier}-{balance}"),
         },
         arms: arms
