@@ -12,6 +12,7 @@
 
 pub mod balance;
 pub mod cam;
+mod measure;
 pub mod model;
 pub mod network;
 mod optimiser;

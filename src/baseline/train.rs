@@ -1,6 +1,7 @@
 //! The training loop: epochs of steps, after each the validation pieces, and
 //! of all networks on the way the one that ranked those best.
 
+use super::measure::{best_f1, ranking};
 use super::model::{
     Baseline, BaselineShape, outputs, predictions, run_engine, square, stage_channels,
 };
@@ -17,7 +18,6 @@ use crate::data::prediction::Prediction;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::metrics::bootstrap::quantile;
-use crate::metrics::ranking::{Sweep, average_precision};
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::engine::Engine;
 use crate::nn::loss::{Loss, binary_cross_entropy, cross_entropy};
@@ -481,39 +481,6 @@ fn batches(pieces: usize, batch: usize) -> Vec<std::ops::Range<usize>> {
         .map(|first| first..(first + batch).min(pieces))
         .filter(|range| range.len() > 1 || pieces == 1)
         .collect()
-}
-
-/// Average precision of the defects; with more than two classes the mean over
-/// those that occur.
-fn ranking(found: &[Prediction], class: &[usize], classes: usize) -> Result<f64> {
-    let of = |c: usize| -> Result<Option<f64>> {
-        let is: Vec<bool> = class.iter().map(|&x| x == c).collect();
-        if !is.contains(&true) {
-            return Ok(None);
-        }
-        let p: Vec<f64> = found.iter().map(|f| f.probabilities()[c]).collect();
-        average_precision(&p, &is).map(Some)
-    };
-    let chosen = if classes == 2 { 1..2 } else { 0..classes };
-    let each: Vec<f64> = chosen
-        .filter_map(|c| of(c).transpose())
-        .collect::<Result<_>>()?;
-    match each.len() {
-        0 => Err(Error::data(
-            "no defective piece among the validation pieces",
-        )),
-        n => Ok(each.iter().sum::<f64>() / n as f64),
-    }
-}
-
-/// Best F1 of the defects; 0 where all pieces are.
-fn best_f1(found: &[Prediction], class: &[usize], first_is_good: bool) -> Result<f64> {
-    let is_defect: Vec<bool> = class.iter().map(|&c| c > 0 || !first_is_good).collect();
-    if !is_defect.contains(&true) || !is_defect.contains(&false) {
-        return Ok(0.0);
-    }
-    let scores: Vec<f64> = found.iter().map(Prediction::p_defect).collect();
-    Ok(Sweep::new(&scores, &is_defect)?.best_f1()?.f1)
 }
 
 #[cfg(test)]

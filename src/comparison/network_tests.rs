@@ -83,7 +83,10 @@ fn said(
     test: impl Fn(usize, f32) -> f32 + Sync,
 ) -> Answers {
     let place = places(view);
-    let options = tiny();
+    let options = BaselineOptions {
+        epochs: 15,
+        ..tiny()
+    };
     let reader = Planted {
         place: &place,
         planted: training,
@@ -140,10 +143,9 @@ fn a_map_that_tells_the_label_of_test_pieces_alone_is_of_no_use_to_a_network() {
     let noise = |_, noise| noise;
     let leaky = (auc_of(noise, tell) + auc_of(noise, inverted)) / 2.0;
     assert!((leaky - 0.5).abs() < 0.12, "{leaky}");
-    // That the comparison can fail: told in training too, it is used, as far as
-    // three epochs on fifty pieces go; chance is 0.5 ± 0.056.
+    // That the comparison can fail: told in training too, it is used.
     let honest = auc_of(tell, tell);
-    assert!(honest > 0.75, "{honest}");
+    assert!(honest > 0.95, "{honest}");
 }
 
 #[test]
