@@ -83,7 +83,8 @@ impl Findings {
                 "the exported graph differs from the bundle, at most {TOLERANCE:.0e} is let \
                  through: {}",
                 off.join(", ")
-            )));
+            ))
+            .help("check on real pieces: on pictures unlike them rounding alone grows that far"));
         }
         match self.decisions_changed {
             0 => Ok(()),

@@ -39,7 +39,7 @@ def onnxruntime_runner(path):
 
 
 def openvino_runner(path):
-    # Some processors would compute in bfloat16 unless told otherwise.
+    # On some processors it would compute in bfloat16.
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     model = openvino.Core().compile_model(str(path), "CPU", exact)
     names = [output.name for output in onnx.load(str(path)).graph.output]
