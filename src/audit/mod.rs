@@ -1,7 +1,7 @@
 //! A look at the data before anything is trained on them: what each channel is
 //! like, which pieces are there twice, which labels look wrong.
 //!
-//! The pieces pass by once, a few at a time ([`look`]): of each are kept its
+//! The pieces pass by once, a few at a time (`look`): of each are kept its
 //! channels' statistics, a reduced copy ([`duplicates`]), its features and, of
 //! some, a small picture; never the photographs. Then [`audit`] compares the
 //! copies and lets a classifier judge each label without having seen the piece
