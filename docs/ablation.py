@@ -11,11 +11,11 @@ is needed.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import tomllib
+
+import runs
 
 KINDS = [
     "displaced", "tone", "cut_paste", "ink_removal", "ink_spill",
@@ -28,26 +28,11 @@ def share(kind, value):
 
 
 def train(options, name, seed, pairs):
-    """Trains a bundle if it is not there; its measures on the held-out pieces."""
+    """The bundle's settings, and its measures on the held-out pieces."""
     out = os.path.join(options.out, f"{name}-seed{seed}")
-    measured = os.path.join(out, "evaluation.json")
-    if not os.path.exists(measured):
-        command = [options.goma, "train", options.data, "--out", out, "--model", "draem"]
-        command += ["--preset", options.preset, "--seed", str(seed), "--force", "-q"]
-        command += ["--threads", str(options.threads)]
-        for pair in [*options.set, *pairs]:
-            command += ["--set", pair]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with open(measured) as file:
-        evaluation = json.load(file)
+    measured = runs.trained(options, options.data, out, seed, pairs)
     with open(os.path.join(out, "settings.toml"), "rb") as file:
-        settings = tomllib.load(file)
-    pixels = evaluation["pixels"] or {}
-    return settings, [
-        evaluation["arms"]["anomaly score"]["roc_auc"],
-        pixels.get("average_precision", float("nan")),
-        pixels.get("aupro", float("nan")),
-    ]
+        return tomllib.load(file), measured
 
 
 def main():
@@ -57,24 +42,21 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--mode", choices=["off", "alone", "both"], default="both")
     parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--seeds", default="1")
-    parser.add_argument("--preset", default="fast")
-    parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--threads", type=int, default=1)
+    runs.arguments(parser)
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
     kinds = options.kinds.split(",")
     seeds = [int(s) for s in options.seeds.split(",")]
 
-    runs = [("as preset", []), ("textures alone", [share(k, 0) for k in KINDS])]
+    kinds_on = [("as preset", []), ("textures alone", [share(k, 0) for k in KINDS])]
     if options.mode in ("off", "both"):
-        runs += [(f"without {k}", [share(k, 0)]) for k in kinds]
+        kinds_on += [(f"without {k}", [share(k, 0)]) for k in kinds]
     if options.mode in ("alone", "both"):
         alone = lambda kind: [share(k, 0.5 if k == kind else 0) for k in KINDS]
-        runs += [(f"textures and {k}", alone(k)) for k in kinds]
+        kinds_on += [(f"textures and {k}", alone(k)) for k in kinds]
 
     print("| simulated defects | image ROC AUC | pixel AP | AUPRO |\n|---|---|---|---|")
-    for name, pairs in runs:
+    for name, pairs in kinds_on:
         measured = []
         for seed in seeds:
             settings, row = train(options, name.replace(" ", "-"), seed, pairs)

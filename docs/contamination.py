@@ -11,9 +11,10 @@ Only the standard library is needed.
 
 import argparse
 import csv
-import json
 import os
 import subprocess
+
+import runs
 
 
 def run(*command):
@@ -56,9 +57,7 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--share", type=float, default=0.05)
-    parser.add_argument("--seeds", default="1")
-    parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--threads", type=int, default=1)
+    runs.arguments(parser)
     options = parser.parse_args()
     data = os.path.join(options.out, "erasers")
     if not os.path.exists(data):
@@ -74,14 +73,7 @@ def main():
             (f"spoilt labels, --contamination {options.share}", "spoilt", options.share),
         ]:
             bundle = os.path.join(options.out, f"{labels}-{share}-seed{seed}")
-            measured = os.path.join(bundle, "evaluation.json")
-            if not os.path.exists(measured):
-                pairs = [x for pair in options.set for x in ("--set", pair)]
-                run(options.goma, "train", paths[labels], "--out", bundle, "--model", "draem",
-                    "--seed", seed, "--force", "-q", "--threads", options.threads,
-                    "--contamination", share, *pairs)  # fmt: skip
-            with open(measured) as file:
-                auc = json.load(file)["arms"]["anomaly score"]["roc_auc"]
+            auc = runs.trained(options, paths[labels], bundle, seed, flags=["--contamination", share])[0]
             sifted = os.path.join(bundle, "contamination.csv")
             left = [p["id"] for p in rows(sifted) if p["left_out"] == "1"] if share else []
             found = len(hidden.intersection(left))

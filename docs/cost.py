@@ -18,28 +18,19 @@ import os
 import statistics
 import subprocess
 
+import runs
+
 MODELS = "32:16:8,64:8:4,64:16:8,64:32:16,96:16:8,128:4:4,128:8:4,128:16:8"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 70, 30, 40, 60
 
 
 def train(options, model, seed):
-    """Trains a bundle if it is not there; its folder and image ROC AUC, pixel AP."""
+    """The bundle's folder, and its image ROC AUC, pixel AP and AUPRO."""
     size, wide, narrow = model.split(":")
     out = os.path.join(options.out, f"{size}-{wide}-{narrow}-seed{seed}")
-    measured = os.path.join(out, "evaluation.json")
-    if not os.path.exists(measured):
-        command = [options.goma, "train", options.data, "--out", out, "--model", "draem", "--force", "-q"]
-        command += ["--preset", options.preset, "--seed", str(seed), "--threads", str(options.threads)]
-        pairs = [f"draem.size={size}", f"draem.reconstructive_width={wide}",
-                 f"draem.discriminative_width={narrow}"]
-        for pair in [*options.set, *pairs]:
-            command += ["--set", pair]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with open(measured) as file:
-        evaluation = json.load(file)
-    pixels = evaluation["pixels"] or {}
-    return out, [evaluation["arms"]["anomaly score"]["roc_auc"],
-                 pixels.get("average_precision", math.nan)]
+    pairs = [f"draem.size={size}", f"draem.reconstructive_width={wide}",
+             f"draem.discriminative_width={narrow}"]
+    return out, runs.trained(options, options.data, out, seed, pairs)
 
 
 def bench(options, bundle):
@@ -94,17 +85,14 @@ def main():
     parser.add_argument("data")
     parser.add_argument("out")
     parser.add_argument("--models", default=MODELS)
-    parser.add_argument("--seeds", default="1")
-    parser.add_argument("--preset", default="fast")
-    parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--threads", type=int, default=1)
+    runs.arguments(parser)
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
     rows = []
     for model in options.models.split(","):
-        runs = [train(options, model, seed) for seed in options.seeds.split(",")]
-        cost, milliseconds = bench(options, runs[0][0])
-        quality, pixel_ap = (statistics.fmean(values) for values in zip(*(run[1] for run in runs)))
+        bundles = [train(options, model, seed) for seed in options.seeds.split(",")]
+        cost, milliseconds = bench(options, bundles[0][0])
+        quality, pixel_ap, _ = map(statistics.fmean, zip(*(measured for _, measured in bundles)))
         rows.append({"name": model, "cost": cost, "ms": milliseconds, "quality": quality, "ap": pixel_ap})
     best = [row["name"] for row in front(rows)]
     print("| size:widths | 10^9 multiply-adds | networks, ms | image ROC AUC | pixel AP | front |\n|---|---|---|---|---|---|")

@@ -10,6 +10,7 @@ use crate::data::sample::SampleId;
 use crate::draem::Tiling;
 use crate::error::{Error, Result};
 use crate::extract::{InputMode, map_statistics};
+use crate::metrics::bootstrap::median;
 use crate::nn::engine;
 use crate::pipeline::Pipeline;
 use crate::progress::Observer;
@@ -258,11 +259,6 @@ fn multiply_adds(pipeline: &Pipeline) -> Result<Option<u64>> {
         None => Some(0),
     };
     Ok(draem.zip(features).map(|(a, b)| a + b))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The process's peak resident set, from Linux's /proc.

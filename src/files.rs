@@ -96,6 +96,49 @@ fn set_default_permissions(_path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A CSV file being written row by row, within a folder that is not in its place
+/// yet: it is no file of its own that could be half there.
+#[derive(Debug)]
+pub struct CsvFile {
+    writer: csv::Writer<fs::File>,
+    path: PathBuf,
+}
+
+impl CsvFile {
+    /// Begins a table with its header.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(path: &Path, header: &[impl AsRef<str>]) -> Result<Self> {
+        let file = fs::File::create(path).map_err(Error::io("create", path))?;
+        let mut table = Self {
+            writer: csv::Writer::from_writer(file),
+            path: path.into(),
+        };
+        let header: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
+        table.row(&header)?;
+        Ok(table)
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also if it has more or fewer cells than the header.
+    pub fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> Result<()> {
+        self.writer
+            .write_record(cells)
+            .map_err(|e| Error::io("write", &self.path)(e.into()))
+    }
+
+    /// Writes what is still in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(mut self) -> Result<()> {
+        self.writer.flush().map_err(Error::io("write", &self.path))
+    }
+}
+
 /// What to do when an output folder exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
@@ -105,6 +148,17 @@ pub enum Existing {
     Replace,
     /// Go on with what is there (`--resume`).
     Continue,
+}
+
+impl Existing {
+    /// What `--force`, given or not, asks for.
+    #[must_use]
+    pub fn forced(force: bool) -> Self {
+        match force {
+            true => Self::Replace,
+            false => Self::Refuse,
+        }
+    }
 }
 
 /// Makes an output folder.

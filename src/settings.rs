@@ -49,6 +49,9 @@ impl ModelKind {
         "cnn",
     ];
 
+    /// Those of the supervised baselines.
+    pub const BASELINES: &'static [&'static str] = Self::NAMES.split_at(2).1;
+
     /// The network, if it is a supervised baseline.
     #[must_use]
     pub fn baseline(self) -> Option<Kind> {

@@ -97,11 +97,22 @@ pub struct Model {
 
 /// What a bundle holds.
 #[derive(Debug)]
-pub enum Kind {
+pub enum Contents {
     /// A hybrid, or an anomaly model alone.
     Pipeline(Box<Pipeline>),
     /// A baseline.
     Supervised(Box<Supervised>),
+}
+
+impl Contents {
+    /// As whoever scores and measures sees it.
+    #[must_use]
+    pub fn inspector(&self) -> &dyn Inspector {
+        match self {
+            Self::Pipeline(pipeline) => pipeline.as_ref(),
+            Self::Supervised(supervised) => supervised.as_ref(),
+        }
+    }
 }
 
 /// Writes a pipeline into an existing folder, the manifest last.
@@ -168,10 +179,10 @@ pub fn open(folder: &Path, device: &Device) -> Result<Bundle> {
 /// # Errors
 /// As [`open`].
 pub fn open_any(folder: &Path, device: &Device) -> Result<Model> {
-    let (kind, hash) = open_kind(folder, device)?;
-    let inspector: Box<dyn Inspector> = match kind {
-        Kind::Pipeline(pipeline) => pipeline,
-        Kind::Supervised(supervised) => supervised,
+    let (contents, hash) = open_contents(folder, device)?;
+    let inspector: Box<dyn Inspector> = match contents {
+        Contents::Pipeline(pipeline) => pipeline,
+        Contents::Supervised(supervised) => supervised,
     };
     Ok(Model { inspector, hash })
 }
@@ -180,12 +191,12 @@ pub fn open_any(folder: &Path, device: &Device) -> Result<Model> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_kind(folder: &Path, device: &Device) -> Result<(Kind, String)> {
+pub fn open_contents(folder: &Path, device: &Device) -> Result<(Contents, String)> {
     check_folder(folder)?;
     let bytes = read_file(folder, MANIFEST)?;
     if baseline_named(&bytes).is_none() {
         let bundle = open(folder, device)?;
-        return Ok((Kind::Pipeline(Box::new(bundle.pipeline)), bundle.hash));
+        return Ok((Contents::Pipeline(Box::new(bundle.pipeline)), bundle.hash));
     }
     check_format(&bytes, folder)?;
     let fetch = |name: &str, facts: Option<&FileFacts>| {
@@ -194,7 +205,7 @@ pub fn open_kind(folder: &Path, device: &Device) -> Result<(Kind, String)> {
         checked(read_file(folder, name)?, facts, &folder.join(name))
     };
     let (supervised, _) = supervised::read(&bytes, fetch, folder, device)?;
-    Ok((Kind::Supervised(Box::new(supervised)), sha256(&bytes)))
+    Ok((Contents::Supervised(Box::new(supervised)), sha256(&bytes)))
 }
 
 /// The model's name, if this is the manifest of a supervised baseline.

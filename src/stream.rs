@@ -97,13 +97,7 @@ fn batches<T>(entries: &[T], threads: usize) -> impl Iterator<Item = &[T]> {
 pub(crate) fn read_batch<'a>(batch: &'a [Input], reader: &ImageReader) -> Read<'a> {
     batch
         .par_iter()
-        .map(|input| {
-            let image = match &input.sample {
-                Ok(sample) => reader.read(sample),
-                Err(error) => Err(Error::malformed(&input.path, error.to_string())),
-            };
-            (input, image)
-        })
+        .map(|input| (input, input.read(reader)))
         .collect()
 }
 

@@ -2,14 +2,14 @@
 //! set, applied, and written down in the layout's own form. The original files
 //! are only read.
 
-use super::folder::Table;
 use crate::data::annotation::{Annotation, GOOD, Label, Provenance};
 use crate::data::dataset::Dataset;
 use crate::data::format::AxisOrder;
 use crate::data::layout::Layout;
+use crate::data::layout::table::{Row, Table};
 use crate::data::sample::{PixelSource, Sample, Split};
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{CsvFile, write_atomic};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -121,40 +121,26 @@ fn classes(dataset: &Dataset) -> BTreeSet<String> {
 
 /// Line, id, label and reason of each row.
 fn read(path: &Path) -> Result<Vec<(u64, [String; 3])>> {
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    let malformed = |e: csv::Error| Error::malformed(path, e.to_string());
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(file);
-    let header = reader.headers().map_err(malformed)?.clone();
-    let column = |name: &str| {
-        let clean = |h: &str| h.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
-        header.iter().position(clean)
-    };
-    let (Some(id), Some(label)) = (column("id"), column("label")) else {
-        let found: Vec<&str> = header.iter().collect();
+    let table = Table::read(path)?;
+    let (Some(id), Some(label)) = (table.column(&["id"]), table.column(&["label"])) else {
         return Err(Error::malformed(
             path,
-            format!("columns {found:?} found; id, label and, if wanted, reason expected"),
+            format!(
+                "columns {:?} found; id, label and, if wanted, reason expected",
+                table.header
+            ),
         ));
     };
-    let reason = column("reason");
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(malformed)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let cell = |c: Option<usize>| c.and_then(|c| record.get(c)).unwrap_or("").to_string();
-        let (id, label) = (cell(Some(id)), cell(Some(label)));
-        if id.is_empty() || label.is_empty() {
-            return Err(Error::malformed(
-                path,
-                format!("line {line}: id and label expected"),
-            ));
+    let reason = table.column(&["reason"]);
+    let read = |row: &Row| {
+        let cells = [Some(id), Some(label), reason];
+        let cells = cells.map(|c| c.map_or("", |c| row.cell(c)).to_string());
+        match cells[0].is_empty() || cells[1].is_empty() {
+            true => Err(table.bad(row, "id and label expected")),
+            false => Ok((row.line, cells)),
         }
-        rows.push((line, [id, label, cell(reason)]));
-    }
-    Ok(rows)
+    };
+    table.rows.iter().map(read).collect()
 }
 
 const BINARY: &str = "annotations_binary.csv";
@@ -197,7 +183,7 @@ fn labels(dataset: &Dataset) -> BTreeMap<&str, &str> {
 }
 
 fn write_milan(dataset: &Dataset, folder: &Path, name: &str) -> Result<()> {
-    let mut table = Table::create(&folder.join(name), &["ID", "error"])?;
+    let mut table = CsvFile::create(&folder.join(name), &["ID", "error"])?;
     for (id, label) in labels(dataset) {
         let code = match (name == BINARY, label) {
             (true, GOOD) => "0",
@@ -228,7 +214,7 @@ fn write_manifest(dataset: &Dataset, folder: &Path) -> Result<()> {
     }
     header.extend(["label", "group", "split", "mask"].map(String::from));
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    let mut table = Table::create(&folder.join("manifest.csv"), &header)?;
+    let mut table = CsvFile::create(&folder.join("manifest.csv"), &header)?;
     for sample in &dataset.samples {
         table.row(&manifest_row(sample, sets, channels.len())?)?;
     }

@@ -7,12 +7,11 @@ use crate::data::dataset::Dataset;
 use crate::data::reader::{ImageReader, Limits};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
-use crate::files::{Existing, StagedFolder, write_atomic};
+use crate::files::{CsvFile, Existing, StagedFolder, write_atomic};
 use crate::report;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file that shows that goma made the folder.
 pub const MARKER: &str = "audit.json";
@@ -124,11 +123,6 @@ pub fn write_audit(
     Ok(summary)
 }
 
-/// A sample's group; one without a group is its own.
-fn group(sample: &Sample) -> &str {
-    sample.group.as_deref().unwrap_or(sample.id.as_str())
-}
-
 fn summary(audit: &Audit, facts: &Facts<'_>) -> AuditSummary {
     let dataset = facts.dataset;
     let sample = |place: usize| &dataset.samples[audit.pieces[place].sample];
@@ -138,7 +132,7 @@ fn summary(audit: &Audit, facts: &Facts<'_>) -> AuditSummary {
             .filter(|p| holds(sample(p.first), sample(p.second)))
             .count()
     };
-    let groups: BTreeSet<&str> = dataset.samples.iter().map(group).collect();
+    let groups: BTreeSet<&str> = dataset.samples.iter().map(Sample::group_or_id).collect();
     AuditSummary {
         data: dataset.root.display().to_string(),
         layout: dataset.layout.to_string(),
@@ -149,7 +143,7 @@ fn summary(audit: &Audit, facts: &Facts<'_>) -> AuditSummary {
         groups: groups.len(),
         channels: dataset.format.names(),
         duplicates: audit.duplicates.len(),
-        duplicates_across_groups: count(|a, b| group(a) != group(b)),
+        duplicates_across_groups: count(|a, b| a.group_or_id() != b.group_or_id()),
         duplicates_with_two_labels: count(|a, b| a.label() != b.label()),
         judged: audit.ranked.len(),
         label_issues: audit
@@ -185,7 +179,7 @@ fn samples(path: &Path, audit: &Audit, dataset: &Dataset) -> Result<()> {
         alike[pair.first] += 1;
         alike[pair.second] += 1;
     }
-    let mut table = Table::create(path, &header)?;
+    let mut table = CsvFile::create(path, &header)?;
     for (place, piece) in audit.pieces.iter().enumerate() {
         let sample = &dataset.samples[piece.sample];
         let mut row = vec![
@@ -249,9 +243,9 @@ fn channels(folder: &Path, audit: &Audit, dataset: &Dataset) -> Result<()> {
         "black",
         "saturated",
     ];
-    let mut table = Table::create(&folder.join("channels.csv"), &header)?;
+    let mut table = CsvFile::create(&folder.join("channels.csv"), &header)?;
     let header = ["class", "channel", "level", "pixels"];
-    let mut histograms = Table::create(&folder.join("histograms.csv"), &header)?;
+    let mut histograms = CsvFile::create(&folder.join("histograms.csv"), &header)?;
     for (class, of) in &audit.channels {
         for (name, s) in dataset.format.names().iter().zip(of) {
             let mut row = vec![class.clone(), name.clone(), s.pixels().to_string()];
@@ -280,7 +274,7 @@ fn duplicates(path: &Path, audit: &Audit, dataset: &Dataset) -> Result<()> {
         "label",
         "other_label",
     ];
-    let mut table = Table::create(path, &header)?;
+    let mut table = CsvFile::create(path, &header)?;
     for Pair {
         first,
         second,
@@ -294,7 +288,11 @@ fn duplicates(path: &Path, audit: &Audit, dataset: &Dataset) -> Result<()> {
             &format!("{correlation:.5}"),
             a.group.as_deref().unwrap_or_default(),
             b.group.as_deref().unwrap_or_default(),
-            if group(a) == group(b) { "no" } else { "yes" },
+            if a.group_or_id() == b.group_or_id() {
+                "no"
+            } else {
+                "yes"
+            },
             a.label().unwrap_or_default(),
             b.label().unwrap_or_default(),
         ])?;
@@ -313,7 +311,7 @@ fn suspects(path: &Path, audit: &Audit, dataset: &Dataset) -> Result<()> {
         "p_suggested",
         "issue",
     ];
-    let mut table = Table::create(path, &header)?;
+    let mut table = CsvFile::create(path, &header)?;
     for (rank, &place) in audit.ranked.iter().enumerate() {
         let sample = &dataset.samples[audit.pieces[place].sample];
         let Some(s) = &audit.suspicions[place] else {
@@ -331,33 +329,4 @@ fn suspects(path: &Path, audit: &Audit, dataset: &Dataset) -> Result<()> {
         ])?;
     }
     table.finish()
-}
-
-/// A CSV file being written, row by row.
-pub(super) struct Table {
-    writer: csv::Writer<File>,
-    path: PathBuf,
-}
-
-impl Table {
-    pub fn create(path: &Path, header: &[impl AsRef<str>]) -> Result<Self> {
-        let file = File::create(path).map_err(Error::io("create", path))?;
-        let mut table = Self {
-            writer: csv::Writer::from_writer(file),
-            path: path.into(),
-        };
-        let header: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
-        table.row(&header)?;
-        Ok(table)
-    }
-
-    pub fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> Result<()> {
-        self.writer
-            .write_record(cells)
-            .map_err(|e| Error::io("write", &self.path)(e.into()))
-    }
-
-    pub fn finish(mut self) -> Result<()> {
-        self.writer.flush().map_err(Error::io("write", &self.path))
-    }
 }

@@ -23,6 +23,7 @@ use crate::data::dataset::Dataset;
 use crate::data::feature_table::FeatureTable;
 use crate::data::fold::Fold;
 use crate::data::reader::Limits;
+use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::pipeline::rows::Unreadable;
 use crate::progress::Observer;
@@ -161,7 +162,7 @@ fn judge(
         .labelled()
         .into_iter()
         .map(|i| &dataset.samples[i])
-        .map(|s| s.group.as_deref().unwrap_or(s.id.as_str()))
+        .map(Sample::group_or_id)
         .collect();
     let folds = options.folds.min(groups.len());
     if folds < 2 || dataset.classes.len() < 2 {

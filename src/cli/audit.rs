@@ -75,10 +75,7 @@ const PENALTY: f64 = 30.0;
 
 /// Runs the command.
 pub fn run(args: &AuditArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
-    let existing = match args.force {
-        true => Existing::Replace,
-        false => Existing::Refuse,
-    };
+    let existing = Existing::forced(args.force);
     if !args.force {
         // Said before the work, not after it.
         output_folder(&args.out, existing, "audit.json")?;

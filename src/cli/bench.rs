@@ -6,11 +6,12 @@ use super::{Common, Outcome};
 use clap::Args;
 use goma::bench::{self, Benchmark};
 use goma::data::inputs::find_inputs;
+use goma::data::pixel_files::PixelFiles;
 use goma::data::reader::ImageReader;
 use goma::files::Existing;
 use goma::report::run::RunFacts;
 use goma::report::score_folder::{Opened, ScoreFolder, ScoreOptions};
-use goma::synth::{PixelFiles, SynthOptions, write_dataset};
+use goma::synth::{SynthOptions, write_dataset};
 use goma::{Error, Result, bundled, store};
 use std::path::PathBuf;
 

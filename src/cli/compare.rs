@@ -5,6 +5,7 @@ use super::observer::Terminal;
 use super::train::{baseline, read_pictures, read_weights};
 use super::{Common, Outcome};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use goma::baseline::Kind;
 use goma::bundled;
 use goma::classifier::{Balance, ClassifierOptions};
@@ -17,7 +18,7 @@ use goma::nn::resnet::Depth;
 use goma::pipeline::fit;
 use goma::report::comparison::{self as report, Facts};
 use goma::report::markdown::Table;
-use goma::settings::Settings;
+use goma::settings::{ModelKind, Settings};
 use goma::{Error, Result};
 use std::path::PathBuf;
 
@@ -70,7 +71,7 @@ pub struct CompareArgs {
     /// Compare supervised networks too, on image and on image+map (the map as one
     /// more channel): resnet18, 34, 50, 101, 152, cnn. They are trained in every
     /// fold, which takes long; their recipe is that of --set baseline.KEY=VALUE
-    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = NETWORKS)]
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = PossibleValuesParser::new(ModelKind::BASELINES))]
     baseline: Vec<String>,
     /// Bootstrap draws for the intervals; 0 leaves them out
     #[arg(long, value_name = "N", default_value_t = BootstrapOptions::default().resamples)]
@@ -106,15 +107,6 @@ pub struct CompareArgs {
     #[command(flatten)]
     reading: DataArgs,
 }
-
-const NETWORKS: [&str; 6] = [
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "cnn",
-];
 
 /// The file that shows that goma began a comparison here.
 const SETTINGS_FILE: &str = "settings.toml";

@@ -1,13 +1,13 @@
 //! `goma crop`
 
+use super::data::Stored;
 use super::observer::Terminal;
 use super::{Common, Outcome};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use goma::crop::{CropOptions, write_crops};
 use goma::data::dataset::OpenOptions;
 use goma::data::sample::Channel;
 use goma::files::Existing;
-use goma::synth::PixelFiles;
 use goma::{Error, Result};
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub struct CropArgs {
     margin: Option<f64>,
     /// How pixels are stored
     #[arg(long, value_enum, default_value = "arrays")]
-    format: Format,
+    format: Stored,
     /// Channels, by name and in this order, e.g. GRAY,AM [default: those the files are named by]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     channels: Vec<String>,
@@ -57,14 +57,6 @@ pub struct CropArgs {
     /// Replace the folder if goma crop made it
     #[arg(long)]
     force: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// arrays/ID.npy, height x width x channels
-    Arrays,
-    /// images/ID_CHANNEL.png
-    Images,
 }
 
 /// Runs the command.
@@ -80,20 +72,13 @@ pub fn run(args: &CropArgs, common: &Common, terminal: &Terminal) -> Result<Outc
         max_pixels: args.max_pixels,
         ..OpenOptions::default()
     };
-    let files = match args.format {
-        Format::Arrays => PixelFiles::Arrays,
-        Format::Images => PixelFiles::Images,
-    };
-    let existing = match args.force {
-        true => Existing::Replace,
-        false => Existing::Refuse,
-    };
+    let existing = Existing::forced(args.force);
     let summary = write_crops(
         &args.packs,
         &args.out,
         &open,
         &options,
-        files,
+        args.format.into(),
         existing,
         terminal,
     )?;

@@ -1,9 +1,10 @@
 //! Flags about data that several commands share.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use goma::data::dataset::{Dataset, OpenOptions};
 use goma::data::format::PixelFormat;
 use goma::data::layout::Layout;
+use goma::data::pixel_files::PixelFiles;
 use goma::data::sample::Channel;
 use goma::pipeline::rows::Unreadable;
 use goma::{Error, Result};
@@ -42,6 +43,24 @@ impl DataArgs {
                 .then(|| self.channels.iter().map(Channel::new).collect()),
             max_pixels: self.max_pixels,
             ..OpenOptions::default()
+        }
+    }
+}
+
+/// How pixels are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Stored {
+    /// arrays/ID.npy, height x width x channels
+    Arrays,
+    /// images/ID_CHANNEL.png
+    Images,
+}
+
+impl From<Stored> for PixelFiles {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Arrays => Self::Arrays,
+            Stored::Images => Self::Images,
         }
     }
 }

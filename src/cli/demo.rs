@@ -8,6 +8,7 @@ use clap::Args;
 use goma::data::annotation::GOOD;
 use goma::data::dataset::{Dataset, OpenOptions};
 use goma::data::fold::Fold;
+use goma::data::pixel_files::PixelFiles;
 use goma::data::reader::Limits;
 use goma::files::{self, Existing};
 use goma::metrics::report::{Labelled, Report, ReportOptions};
@@ -17,7 +18,7 @@ use goma::report::run::summary_line;
 use goma::report::score_folder::ScoreOptions;
 use goma::settings::Settings;
 use goma::store::{self, Bundle};
-use goma::synth::{PixelFiles, SynthOptions, write_dataset};
+use goma::synth::{SynthOptions, write_dataset};
 use goma::{Error, Result, bundled};
 use std::path::{Path, PathBuf};
 

@@ -4,16 +4,14 @@ use super::data::{DataArgs, require_channels};
 use super::observer::Terminal;
 use super::{Common, Outcome};
 use clap::Args;
-use goma::data::image::Image;
-use goma::data::inputs::{Input, find_inputs};
+use goma::data::inputs::find_inputs;
 use goma::data::reader::ImageReader;
 use goma::error::reason;
 use goma::export::{Export, SUMMARY, Summary, of_format};
 use goma::files::{Existing, StagedFolder};
-use goma::pipeline::inspector::Inspector;
 use goma::progress::Observer;
 use goma::random::Seed;
-use goma::store::{self, Kind};
+use goma::store;
 use goma::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -68,13 +66,10 @@ fn piece_size(text: &str) -> std::result::Result<(usize, usize), String> {
 /// Runs the command.
 pub fn run(args: &ExportArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
     // The graphs are those of the engine, which works on the CPU.
-    let (kind, hash) = store::open_kind(&args.bundle, &candle_core::Device::Cpu)?;
-    let existing = match args.force {
-        true => Existing::Replace,
-        false => Existing::Refuse,
-    };
+    let (contents, hash) = store::open_contents(&args.bundle, &candle_core::Device::Cpu)?;
+    let existing = Existing::forced(args.force);
     let out = StagedFolder::begin(&args.onnx, existing, SUMMARY)?;
-    let export = Export::new(kind, hash, args.pieces)?;
+    let export = Export::new(contents, hash, args.pieces)?;
     let mut unreadable = 0;
     let summary = match &args.check_on {
         Some(data) => on_data(export, data, args, out.path(), terminal, &mut unreadable)?,
@@ -88,13 +83,6 @@ pub fn run(args: &ExportArgs, common: &Common, terminal: &Terminal) -> Result<Ou
     })
 }
 
-fn inspector(kind: &Kind) -> &dyn Inspector {
-    match kind {
-        Kind::Pipeline(pipeline) => pipeline.as_ref(),
-        Kind::Supervised(supervised) => supervised.as_ref(),
-    }
-}
-
 /// Checks on real pieces; counts those that cannot be read.
 fn on_data(
     export: Export,
@@ -104,7 +92,7 @@ fn on_data(
     terminal: &Terminal,
     unreadable: &mut usize,
 ) -> Result<Summary> {
-    let about = inspector(export.kind()).about();
+    let about = export.about();
     let mut options = args.reading.options();
     require_channels(&mut options, about.format)?;
     let mut inputs = find_inputs(&[data.to_path_buf()], &options)?;
@@ -120,9 +108,10 @@ fn on_data(
         }
         terminal.advance(1);
         let entry = &inputs.entries[(i * found / count) as usize];
-        match read(&reader, entry) {
+        match entry.read(&reader) {
             Ok(image) => Some(Ok(image)),
-            Err(why) => {
+            Err(error) => {
+                let why = reason(&error, &entry.path);
                 terminal.say(&format!("cannot read {}: {why}", entry.path.display()));
                 *unreadable += 1;
                 None
@@ -135,15 +124,6 @@ fn on_data(
     summary
 }
 
-/// The image, or why there is none.
-fn read(reader: &ImageReader, entry: &Input) -> std::result::Result<Image, String> {
-    let read = match &entry.sample {
-        Ok(sample) => reader.read(sample),
-        Err(e) => return Err(reason(e, &entry.path)),
-    };
-    read.map_err(|e| reason(&e, &entry.path))
-}
-
 /// Checks on pieces made up for it.
 fn on_made_up(
     export: Export,
@@ -152,7 +132,7 @@ fn on_made_up(
     folder: &Path,
     terminal: &Terminal,
 ) -> Result<Summary> {
-    let about = inspector(export.kind()).about();
+    let about = export.about();
     let format = about.format.clone();
     let drawn = about.roi.map(|roi| roi.mask().dim());
     let size = args.pieces.or(drawn);

@@ -105,10 +105,7 @@ fn draem(args: &DraemArgs, common: &Common, terminal: &Terminal) -> Result<Outco
         format.names().join(",")
     ));
 
-    let existing = match args.force {
-        true => Existing::Replace,
-        false => Existing::Refuse,
-    };
+    let existing = Existing::forced(args.force);
     let replaced = args.force && args.out.join(store::MANIFEST).exists();
     if args.out.exists() && !replaced {
         files::output_folder(&args.out, existing, store::MANIFEST)?;

@@ -1,10 +1,12 @@
 //! `goma synth`
 
+use super::data::Stored;
 use super::observer::Terminal;
 use super::{Common, Outcome};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use goma::data::pixel_files::PixelFiles;
 use goma::files::Existing;
-use goma::synth::{PixelFiles, SynthOptions, write_dataset, write_packs};
+use goma::synth::{SynthOptions, write_dataset, write_packs};
 use goma::{Error, Result};
 use std::path::PathBuf;
 
@@ -43,18 +45,10 @@ pub struct SynthArgs {
     packs: bool,
     /// How pixels are stored [default: arrays; images with --packs]
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<Stored>,
     /// Replace the folder if goma synth made it
     #[arg(long)]
     force: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// arrays/ID.npy, height x width x 6, uint8
-    Arrays,
-    /// images/ID_CHANNEL.png
-    Images,
 }
 
 /// Runs the command.
@@ -65,16 +59,11 @@ pub fn run(args: &SynthArgs, common: &Common, terminal: &Terminal) -> Result<Out
         ..SynthOptions::default()
     };
     let files = match args.format {
-        Some(Format::Arrays) => PixelFiles::Arrays,
-        Some(Format::Images) => PixelFiles::Images,
+        Some(format) => format.into(),
         None if args.packs => PixelFiles::Images,
         None => PixelFiles::Arrays,
     };
-    let existing = if args.force {
-        Existing::Replace
-    } else {
-        Existing::Refuse
-    };
+    let existing = Existing::forced(args.force);
     let write = if args.packs {
         write_packs
     } else {

@@ -10,6 +10,7 @@
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::nn::checkpoint::Checkpoint;
 use crate::progress::Observer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -108,13 +109,34 @@ impl Cache {
         self.folder.join(kind).join(format!("{key}.{extension}"))
     }
 
-    /// Where a stage may keep what it needs to go on after a stop.
+    /// Trains a product: on from the checkpoint that a stop left, if it left one. A
+    /// checkpoint that does not load is worth no more than none: begun anew.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be made.
-    pub fn checkpoint(&self, kind: &str, key: &Key) -> Result<PathBuf> {
+    /// What training says; [`Error::Io`].
+    pub fn go_on<T>(
+        &self,
+        kind: &str,
+        key: &Key,
+        observer: &dyn Observer,
+        train: impl Fn(&Checkpoint) -> Result<T>,
+    ) -> Result<T> {
         self.make_folder(kind)?;
-        Ok(self.path(kind, key, "checkpoint"))
+        let checkpoint = Checkpoint {
+            path: self.path(kind, key, "checkpoint"),
+            resume: true,
+            fingerprint: key.to_string(),
+        };
+        let begun = checkpoint.path.exists();
+        match train(&checkpoint) {
+            Err(error) if begun && !matches!(error, Error::Stopped | Error::NotFinite { .. }) => {
+                observer.note(&format!("the checkpoint is left ({error}); begun anew"));
+                let path = &checkpoint.path;
+                std::fs::remove_file(path).map_err(Error::io("remove", path))?;
+                train(&checkpoint)
+            }
+            other => other,
+        }
     }
 
     /// Whether there seems to be such an entry: its length agrees. Only

@@ -2,12 +2,12 @@
 //! they go the whole way, stopped and resumed, from the cache.
 
 use super::supervised::{self, Answers};
-use super::tests::{dataset, defective, divisions};
+use super::tests::{dataset, defective, divisions, swapped};
 use super::*;
 use crate::baseline::{self, BaselineOptions, Kind, PieceReader};
 use crate::bundled;
 use crate::classifier::ClassifierOptions;
-use crate::data::annotation::{Annotation, GOOD, Label};
+use crate::data::annotation::GOOD;
 use crate::data::augment::AugmentOptions;
 use crate::data::dataset::OpenOptions;
 use crate::data::image::Image;
@@ -83,7 +83,21 @@ fn said(
     test: impl Fn(usize, f32) -> f32 + Sync,
 ) -> Answers {
     let place = places(view);
-    let options = tiny();
+    // Large enough to learn a plane's value in every fold.
+    let cnn = CnnOptions {
+        layers: vec![CnnLayer {
+            filters: 8,
+            ..CnnLayer::default()
+        }],
+        dense: vec![16],
+        ..CnnOptions::default()
+    };
+    let options = BaselineOptions {
+        cnn,
+        epochs: 6,
+        learning_rate: 1e-2,
+        ..tiny()
+    };
     let reader = Planted {
         place: &place,
         planted: training,
@@ -145,29 +159,23 @@ fn a_map_that_tells_the_label_of_test_pieces_alone_is_of_no_use_to_a_network() {
     let noise = |_, noise| noise;
     let leaky = (auc_of(noise, tell) + auc_of(noise, inverted)) / 2.0;
     assert!((leaky - 0.5).abs() < 0.12, "{leaky}");
-    // That the comparison can fail: told in training too, it is used. Networks this
-    // small do not learn it in every fold: 0.9 was found.
+    // That the comparison can fail: told in training too, it is used.
     let honest = auc_of(tell, tell);
-    assert!(honest > 0.8, "{honest}");
+    assert!(honest > 0.99, "{honest}");
 }
 
 #[test]
 fn labels_of_test_pieces_change_nothing_that_a_network_says() {
     let untouched = dataset();
     let division = &divisions(&untouched, MapFitting::HeldOut)[0];
-    let swap = |of: &[usize]| {
-        let mut changed = dataset();
-        for &i in of {
-            let other = if defective(&changed, i) { GOOD } else { "chip" };
-            changed.samples[i].annotation = Some(Annotation::original(Label::new(other)));
-        }
-        changed
-    };
     let noise = |_, noise| noise;
     let before = said(&untouched, division, noise, noise);
-    assert_eq!(said(&swap(&division.test), division, noise, noise), before);
+    assert_eq!(
+        said(&swapped(&division.test), division, noise, noise),
+        before
+    );
     let trained = &division.fitting.indices()[..10];
-    assert_ne!(said(&swap(trained), division, noise, noise), before);
+    assert_ne!(said(&swapped(trained), division, noise, noise), before);
 }
 
 /// Grey pieces; a `spot` is bright, a `line` dark.

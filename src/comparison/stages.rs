@@ -384,34 +384,20 @@ impl<'a> Stages<'a> {
             source.learns.len()
         );
         let weights = self.cache.product(key, &about, &meter, || {
-            let checkpoint = Checkpoint {
-                path: self.cache.checkpoint(Weights::KIND, key)?,
-                resume: true,
-                fingerprint: key.to_string(),
+            let train = |checkpoint: &Checkpoint| {
+                let job = AnomalyJob {
+                    reader: &self.reader,
+                    options,
+                    pictures: self.pictures,
+                    roi: None,
+                    seed: division.seed.derive("draem", source.number),
+                    device: self.device,
+                    checkpoint: &|_, _| checkpoint.clone(),
+                    recorder: None,
+                };
+                job.train(&source.learns, &meter)
             };
-            let job = AnomalyJob {
-                reader: &self.reader,
-                options,
-                pictures: self.pictures,
-                roi: None,
-                seed: division.seed.derive("draem", source.number),
-                device: self.device,
-                checkpoint: &|_, _| checkpoint.clone(),
-                recorder: None,
-            };
-            let begun = checkpoint.path.exists();
-            let trained = match job.train(&source.learns, &meter) {
-                // A checkpoint that does not load is worth no more than none.
-                Err(error)
-                    if begun && !matches!(error, Error::Stopped | Error::NotFinite { .. }) =>
-                {
-                    meter.note(&format!("the checkpoint is left ({error}); begun anew"));
-                    let path = &checkpoint.path;
-                    std::fs::remove_file(path).map_err(Error::io("remove", path))?;
-                    job.train(&source.learns, &meter)?
-                }
-                other => other?,
-            };
+            let trained = self.cache.go_on(Weights::KIND, key, &meter, train)?;
             Ok(Weights(trained.draem.to_safetensors()?))
         })?;
         meter.finish(cached);

@@ -258,24 +258,10 @@ impl NetworkFold<'_> {
         let label = format!("fold {}", division.number + 1);
         let about = format!("answers of {} in {label}", arm.name().file_stem());
         let answers = job.cache.product(&key, &about, observer, || {
-            let checkpoint = Checkpoint {
-                path: job.cache.checkpoint(<Option<Answers>>::KIND, &key)?,
-                resume: true,
-                fingerprint: key.to_string(),
-            };
-            let begun = checkpoint.path.exists();
-            match self.train(arm, (network, input), &checkpoint, observer) {
-                // A checkpoint that does not load is worth no more than none.
-                Err(error)
-                    if begun && !matches!(error, Error::Stopped | Error::NotFinite { .. }) =>
-                {
-                    observer.note(&format!("the checkpoint is left ({error}); begun anew"));
-                    let path = &checkpoint.path;
-                    std::fs::remove_file(path).map_err(Error::io("remove", path))?;
-                    self.train(arm, (network, input), &checkpoint, observer)
-                }
-                other => other,
-            }
+            job.cache
+                .go_on(<Option<Answers>>::KIND, &key, observer, |checkpoint| {
+                    self.train(arm, (network, input), checkpoint, observer)
+                })
         })?;
         answers
             .map(|answers| answers.decide(arm.task, job.settings, division.good_repeat))

@@ -205,24 +205,26 @@ fn fitted_bytes(dataset: &Dataset, classifier: ClassifierOptions) -> Vec<Vec<u8>
     bytes
 }
 
+/// The data set with good and defective the other way round for some pieces.
+pub(super) fn swapped(of: &[usize]) -> Dataset {
+    let mut changed = dataset();
+    for &i in of {
+        let other = if defective(&changed, i) { GOOD } else { "chip" };
+        changed.samples[i].annotation = Some(Annotation::original(Label::new(other)));
+    }
+    changed
+}
+
 #[test]
 fn labels_of_test_pieces_change_nothing_that_is_fitted() {
     let untouched = dataset();
     let division = &divisions(&untouched, MapFitting::HeldOut)[0];
-    let swap = |of: &[usize]| {
-        let mut changed = dataset();
-        for &i in of {
-            let other = if defective(&changed, i) { GOOD } else { "chip" };
-            changed.samples[i].annotation = Some(Annotation::original(Label::new(other)));
-        }
-        changed
-    };
     let logistic = ClassifierOptions::logistic();
     let before = fitted_bytes(&untouched, logistic);
-    assert_eq!(fitted_bytes(&swap(&division.test), logistic), before);
+    assert_eq!(fitted_bytes(&swapped(&division.test), logistic), before);
     // That the comparison can fail: training labels do matter.
     let trained = &division.fitting.indices()[..10];
-    assert_ne!(fitted_bytes(&swap(trained), logistic), before);
+    assert_ne!(fitted_bytes(&swapped(trained), logistic), before);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! minimum-area rectangle of its outline. A place is the median of its votes;
 //! the pieces are the largest family of places of one size.
 
+use crate::metrics::bootstrap::median;
 use image::{GrayImage, Luma};
 use imageproc::contours::{BorderType, find_contours};
 use imageproc::contrast::{ThresholdType, threshold};
@@ -279,16 +280,6 @@ fn pieces(mut voted: Vec<Voted>) -> Vec<OrientedBox> {
 
 fn alike(a: f64, b: f64) -> bool {
     (a - b).abs() <= ALIKE * a.max(b)
-}
-
-/// The middle value; the mean of the two middle ones of an even number. 0 of none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[n / 2],
-        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
-    }
 }
 
 /// A plane of the mean over `[channels, height, width]`.

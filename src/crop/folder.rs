@@ -1,22 +1,18 @@
 //! Crops as a data set on disk, in the `milan` layout.
 
-use super::{CropOptions, Pack, crop, reduced, take_apart};
-use crate::crop::find::median;
+use super::{CropOptions, Pack, Piece, crop, reduced, take_apart};
 use crate::data::dataset::OpenOptions;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::inputs::{Input, find_inputs};
 use crate::data::layout::loose;
-use crate::data::npy;
+use crate::data::pixel_files::PixelFiles;
 use crate::data::reader::{ImageReader, is_bytes};
 use crate::error::{Error, Result, reason};
-use crate::files::{Existing, StagedFolder, write_atomic};
+use crate::files::{CsvFile, Existing, StagedFolder, write_atomic};
+use crate::metrics::bootstrap::median;
 use crate::progress::Observer;
-use crate::synth::PixelFiles;
-use image::{ImageBuffer, ImageFormat, Luma};
-use ndarray::{Array3, Axis};
 use serde::Serialize;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The file that shows that goma made the folder.
@@ -117,7 +113,6 @@ pub fn write_crops(
             observer.end();
             return Err(Error::Stopped);
         }
-        let stem = input.id.file_stem();
         let mut outcome = PackOutcome {
             pack: input.id.to_string(),
             path: input.path.clone(),
@@ -125,38 +120,18 @@ pub fn write_crops(
             expected: options.expect,
             problem: String::new(),
         };
-        match read(&reader, input) {
-            Err(problem) => outcome.problem = problem,
+        match input.read(&reader) {
+            Err(error) => outcome.problem = reason(&error, &input.path),
             Ok(picture) => {
                 let Pack { pieces, problem } = take_apart(&picture, options.expect);
                 outcome.found = pieces.len();
                 outcome.problem = problem.unwrap_or_default();
                 for piece in &pieces {
-                    let id = format!("{stem}-{:02}", piece.number);
-                    let number =
-                        |n: Option<usize>| n.map_or(String::new(), |n| (n + 1).to_string());
-                    let place = &piece.place;
+                    let id = sample_id(input, piece);
                     groups.row(&[&id, input.id.as_str()])?;
-                    crops.row(&[
-                        id,
-                        input.id.to_string(),
-                        number(piece.cell.map(|c| c.row)),
-                        number(piece.cell.map(|c| c.column)),
-                        format!("{:.2}", place.centre[0]),
-                        format!("{:.2}", place.centre[1]),
-                        format!("{:.2}", place.side[0]),
-                        format!("{:.2}", place.side[1]),
-                        format!("{:.3}", place.angle),
-                    ])?;
+                    crops.row(&place_row(id, input, piece))?;
                 }
-                let side = median(pieces.iter().map(|p| p.place.mean_side()).collect());
-                if !pieces.is_empty() {
-                    let (picture, pieces, side) = reduced(picture, pieces, side, options)?;
-                    for piece in &pieces {
-                        let id = format!("{stem}-{:02}", piece.number);
-                        folder.write(&id, &crop(&picture, &piece.place, side, options)?)?;
-                    }
-                }
+                folder.write_pieces(input, picture, pieces, options)?;
             }
         }
         packs.row(&[
@@ -183,13 +158,25 @@ const CROPS: [&str; 9] = [
     "id", "pack", "row", "column", "centre_x", "centre_y", "width", "height", "angle",
 ];
 
-/// The picture, or why there is none.
-fn read(reader: &ImageReader, input: &Input) -> std::result::Result<Image, String> {
-    let read = match &input.sample {
-        Ok(sample) => reader.read(sample),
-        Err(e) => return Err(reason(e, &input.path)),
-    };
-    read.map_err(|e| reason(&e, &input.path))
+fn sample_id(pack: &Input, piece: &Piece) -> String {
+    format!("{}-{:02}", pack.id.file_stem(), piece.number)
+}
+
+/// A piece's row in `crops.csv`.
+fn place_row(id: String, pack: &Input, piece: &Piece) -> [String; 9] {
+    let number = |n: Option<usize>| n.map_or(String::new(), |n| (n + 1).to_string());
+    let place = &piece.place;
+    [
+        id,
+        pack.id.to_string(),
+        number(piece.cell.map(|c| c.row)),
+        number(piece.cell.map(|c| c.column)),
+        format!("{:.2}", place.centre[0]),
+        format!("{:.2}", place.centre[1]),
+        format!("{:.2}", place.side[0]),
+        format!("{:.2}", place.side[1]),
+        format!("{:.3}", place.angle),
+    ]
 }
 
 /// A data set being written.
@@ -214,61 +201,42 @@ impl<'a> Folder<'a> {
             bytes,
             format,
         };
-        let pixels = folder.pixels();
+        let pixels = folder.staged.path().join(files.folder());
         std::fs::create_dir(&pixels).map_err(Error::io("create", pixels))?;
         Ok(folder)
     }
 
-    fn pixels(&self) -> PathBuf {
-        self.staged.path().join(match self.files {
-            PixelFiles::Arrays => "arrays",
-            PixelFiles::Images => "images",
-        })
-    }
-
-    fn table(&self, name: &str, header: &[&str]) -> Result<Table> {
-        let path = self.staged.path().join(name);
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
-        let mut table = Table {
-            writer: csv::Writer::from_writer(file),
-            path,
-        };
-        table.row(header)?;
-        Ok(table)
+    fn table(&self, name: &str, header: &[&str]) -> Result<CsvFile> {
+        CsvFile::create(&self.staged.path().join(name), header)
     }
 
     fn write(&self, id: &str, image: &Image) -> Result<()> {
+        let (root, channels) = (self.staged.path(), &self.format.channels);
         if self.bytes {
             let scaled = image.pixels().mapv(|v| (v * 255.0).round() as u8);
-            self.write_pixels(id, scaled)
+            self.files.write(root, id, channels, scaled.view())
         } else {
             let scaled = image.pixels().mapv(|v| (v * 65535.0).round() as u16);
-            self.write_pixels(id, scaled)
+            self.files.write(root, id, channels, scaled.view())
         }
     }
 
-    /// Writes pixels `[channels, height, width]`.
-    fn write_pixels<T>(&self, id: &str, pixels: Array3<T>) -> Result<()>
-    where
-        T: npy::Element + image::Primitive,
-        Luma<T>: image::PixelWithColorType<Subpixel = T>,
-        [T]: image::EncodableLayout,
-    {
-        if self.files == PixelFiles::Arrays {
-            let path = self.pixels().join(format!("{id}.npy"));
-            return npy::write_array(&path, pixels.view().permuted_axes([1, 2, 0]));
+    /// Cuts the pieces out and writes them, all at one scale.
+    fn write_pieces(
+        &self,
+        pack: &Input,
+        picture: Image,
+        pieces: Vec<Piece>,
+        options: &CropOptions,
+    ) -> Result<()> {
+        if pieces.is_empty() {
+            return Ok(());
         }
-        let (_, height, width) = pixels.dim();
-        for (channel, plane) in self.format.channels.iter().zip(pixels.axis_iter(Axis(0))) {
-            let path = self.pixels().join(format!("{id}_{channel}.png"));
-            let picture: ImageBuffer<Luma<T>, Vec<T>> =
-                ImageBuffer::from_raw(width as u32, height as u32, plane.iter().copied().collect())
-                    .expect("as many pixels as the plane has");
-            let mut bytes = std::io::Cursor::new(Vec::new());
-            picture
-                .write_to(&mut bytes, ImageFormat::Png)
-                .map_err(|e| Error::io("write", &path)(std::io::Error::other(e)))?;
-            write_atomic(&path, bytes.get_ref())?;
+        let side = median(pieces.iter().map(|p| p.place.mean_side()).collect());
+        let (picture, pieces, side) = reduced(picture, pieces, side, options)?;
+        for piece in &pieces {
+            let crop = crop(&picture, &piece.place, side, options)?;
+            self.write(&sample_id(pack, piece), &crop)?;
         }
         Ok(())
     }
@@ -286,23 +254,5 @@ impl<'a> Folder<'a> {
         let path = self.staged.path().join("dataset.json");
         write_atomic(&path, format!("{about:#}\n").as_bytes())?;
         self.staged.commit()
-    }
-}
-
-/// A CSV file being written, row by row.
-struct Table {
-    writer: csv::Writer<File>,
-    path: PathBuf,
-}
-
-impl Table {
-    fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> Result<()> {
-        self.writer
-            .write_record(cells)
-            .map_err(|e| Error::io("write", &self.path)(e.into()))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        self.writer.flush().map_err(Error::io("write", &self.path))
     }
 }

@@ -1,7 +1,8 @@
 //! Rows and columns of a pack: which piece is which, and which place is empty.
 
-use super::find::{OrientedBox, median};
+use super::find::OrientedBox;
 use super::{Pack, Piece};
+use crate::metrics::bootstrap::median;
 use std::collections::BTreeSet;
 
 /// A row and a column, from 0.

@@ -4,12 +4,13 @@
 use crate::data::dataset::{self, OpenOptions};
 use crate::data::declaration::Declaration;
 use crate::data::format::PixelFormat;
+use crate::data::image::Image;
 use crate::data::layout::loose::{self, Entry, Pixels};
 use crate::data::layout::{Catalogue, Layout};
-use crate::data::reader::Limits;
+use crate::data::reader::{ImageReader, Limits};
 use crate::data::sample::{Sample, SampleId};
 use crate::data::survey::{self, Known};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,19 @@ pub struct Input {
     pub path: PathBuf,
     /// The sample, or why there is none; its pixels may still prove unreadable.
     pub sample: Result<Sample>,
+}
+
+impl Input {
+    /// Reads its pixels.
+    ///
+    /// # Errors
+    /// Why there is no sample; as for [`ImageReader::read`].
+    pub fn read(&self, reader: &ImageReader) -> Result<Image> {
+        match &self.sample {
+            Ok(sample) => reader.read(sample),
+            Err(error) => Err(Error::malformed(&self.path, reason(error, &self.path))),
+        }
+    }
 }
 
 /// All pieces to be scored.

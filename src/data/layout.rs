@@ -6,7 +6,7 @@ pub(crate) mod loose;
 pub(crate) mod manifest;
 pub(crate) mod milan;
 pub(crate) mod mvtec;
-mod table;
+pub(crate) mod table;
 mod walk;
 
 use crate::data::annotation::{Annotation, GOOD, Label};

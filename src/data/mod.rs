@@ -15,6 +15,7 @@ pub mod inputs;
 pub mod layout;
 pub mod mask;
 pub mod npy;
+pub mod pixel_files;
 pub mod prediction;
 pub mod reader;
 pub mod region;

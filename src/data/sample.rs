@@ -134,6 +134,12 @@ impl Sample {
         }
     }
 
+    /// What it stays together with: its group; one without a group is its own.
+    #[must_use]
+    pub fn group_or_id(&self) -> &str {
+        self.group.as_deref().unwrap_or(self.id.as_str())
+    }
+
     /// The class name, if known.
     #[must_use]
     pub fn label(&self) -> Option<&str> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::extract::map_statistics;
 use crate::pipeline::supervised::Supervised;
 use crate::pipeline::{Hybrid, Pipeline};
-use crate::store::Kind;
+use crate::store::Contents;
 use ndarray::Array2;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ impl Findings {
 
 /// A check under way.
 pub struct Check {
-    kind: Kind,
+    contents: Contents,
     networks: Networks,
     tiling: Tiling,
     /// Pieces that are not compared yet.
@@ -108,14 +108,14 @@ pub struct Check {
 }
 
 impl Check {
-    /// Reads back the `files` in `folder`, which were made of `kind`.
+    /// Reads back the `files` in `folder`, which were made of a bundle's `contents`.
     ///
     /// - `as_they_are`: the graphs take pieces at their own size
     ///
     /// # Errors
     /// [`Error::Malformed`] if the other runtime cannot make sense of a file.
     pub fn begin(
-        mut kind: Kind,
+        mut contents: Contents,
         folder: &Path,
         files: &[FileFacts],
         as_they_are: bool,
@@ -126,7 +126,7 @@ impl Check {
             by_file.insert(file.file, network);
         }
         let mut tiling = Tiling::Off;
-        if let Kind::Pipeline(pipeline) = &mut kind {
+        if let Contents::Pipeline(pipeline) = &mut contents {
             tiling = pipeline.draem.tiling();
             if tiling != Tiling::Off {
                 // The graph sees single tiles, wherever they lie.
@@ -135,7 +135,7 @@ impl Check {
             }
         }
         Ok(Self {
-            kind,
+            contents,
             networks: Networks {
                 by_file,
                 as_they_are,
@@ -151,8 +151,8 @@ impl Check {
     /// # Errors
     /// [`Error::Shape`] if the graphs take pieces of another size.
     pub fn add(&mut self, image: Image) -> Result<()> {
-        match &self.kind {
-            Kind::Pipeline(pipeline) if self.tiling != Tiling::Off => {
+        match &self.contents {
+            Contents::Pipeline(pipeline) if self.tiling != Tiling::Off => {
                 let size = pipeline.draem.shape().size;
                 let grid = Grid::new(image.height(), image.width(), size);
                 let fitted = grid.fit(&image)?;
@@ -183,9 +183,9 @@ impl Check {
 
     fn compare(&mut self, images: &[Image]) -> Result<()> {
         let (networks, findings) = (&self.networks, &mut self.findings);
-        match &self.kind {
-            Kind::Pipeline(pipeline) => inspected(pipeline, networks, images, findings),
-            Kind::Supervised(supervised) => predicted(supervised, networks, images, findings),
+        match &self.contents {
+            Contents::Pipeline(pipeline) => inspected(pipeline, networks, images, findings),
+            Contents::Supervised(supervised) => predicted(supervised, networks, images, findings),
         }
     }
 }

@@ -19,8 +19,8 @@ pub use onnx::OPSET;
 pub use pictures::{Pictures, of_format};
 
 use crate::error::{Error, Result};
-use crate::pipeline::inspector::Inspector;
-use crate::store::{self, Kind};
+use crate::pipeline::inspector::About as AboutBundle;
+use crate::store::{self, Contents};
 use crate::{data::image::Image, files};
 use about::{About, Decides, Origin};
 use check::{Check, Findings, TOLERANCE};
@@ -34,7 +34,7 @@ pub const SUMMARY: &str = "export.json";
 
 /// A bundle to be exported.
 pub struct Export {
-    kind: Kind,
+    contents: Contents,
     origin: Origin,
     parts: Vec<Part>,
     pieces: PieceSize,
@@ -90,18 +90,14 @@ impl Export {
     ///
     /// # Errors
     /// As [`parts::of_pipeline`] and [`parts::of_supervised`].
-    pub fn new(kind: Kind, bundle_sha256: String, pieces: PieceSize) -> Result<Self> {
-        let inspector: &dyn Inspector = match &kind {
-            Kind::Pipeline(pipeline) => pipeline.as_ref(),
-            Kind::Supervised(supervised) => supervised.as_ref(),
-        };
-        let about = inspector.about();
-        let on = match &kind {
-            Kind::Pipeline(pipeline) if pipeline.hybrid.is_some() => {
+    pub fn new(contents: Contents, bundle_sha256: String, pieces: PieceSize) -> Result<Self> {
+        let about = contents.inspector().about();
+        let on = match &contents {
+            Contents::Pipeline(pipeline) if pipeline.hybrid.is_some() => {
                 "the probability of a defect by the bundle's classifier, which is not exported"
             }
-            Kind::Pipeline(_) => "the output `score` of anomaly.onnx",
-            Kind::Supervised(_) => "1 minus the probability of `good`; 1 without such a class",
+            Contents::Pipeline(_) => "the output `score` of anomaly.onnx",
+            Contents::Supervised(_) => "1 minus the probability of `good`; 1 without such a class",
         };
         let origin = Origin {
             goma: env!("CARGO_PKG_VERSION"),
@@ -111,22 +107,22 @@ impl Export {
             classes: about.classes.to_vec(),
             rule: Decides::new(about.rule, on),
         };
-        let parts = match &kind {
-            Kind::Pipeline(pipeline) => parts::of_pipeline(pipeline, pieces, &origin)?,
-            Kind::Supervised(supervised) => parts::of_supervised(supervised, pieces, &origin)?,
+        let parts = match &contents {
+            Contents::Pipeline(pipeline) => parts::of_pipeline(pipeline, pieces, &origin)?,
+            Contents::Supervised(supervised) => parts::of_supervised(supervised, pieces, &origin)?,
         };
         Ok(Self {
-            kind,
+            contents,
             origin,
             parts,
             pieces,
         })
     }
 
-    /// The bundle.
+    /// What is exported.
     #[must_use]
-    pub fn kind(&self) -> &Kind {
-        &self.kind
+    pub fn about(&self) -> AboutBundle<'_> {
+        self.contents.inspector().about()
     }
 
     /// Writes the files into an existing folder and compares them, as they lie
@@ -154,12 +150,12 @@ impl Export {
                 about: part.about,
             });
         }
-        if let Kind::Pipeline(pipeline) = &self.kind
+        if let Contents::Pipeline(pipeline) = &self.contents
             && let Some(roi) = pipeline.draem.roi()
         {
             files::write_atomic(&folder.join(parts::ROI), &roi.to_png()?)?;
         }
-        let mut check = Check::begin(self.kind, folder, &files, self.pieces.is_some())?;
+        let mut check = Check::begin(self.contents, folder, &files, self.pieces.is_some())?;
         for picture in pictures {
             check.add(picture?)?;
         }

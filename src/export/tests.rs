@@ -21,7 +21,7 @@ use candle_core::{Device, Tensor};
 use ndarray::Array2;
 
 /// The small networks of tests/reference/draem_import.py, 64 pixels a side.
-fn anomaly_model(tiling: Tiling, roi: Option<RegionOfInterest>) -> Kind {
+fn anomaly_model(tiling: Tiling, roi: Option<RegionOfInterest>) -> Contents {
     let read = |name: &str| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
         Checkpoint::read(&folder.join(name)).unwrap()
@@ -41,11 +41,11 @@ fn anomaly_model(tiling: Tiling, roi: Option<RegionOfInterest>) -> Kind {
         seed: 0,
     };
     let (pipeline, _) = pipeline(plan, &Silent).unwrap();
-    Kind::Pipeline(Box::new(pipeline))
+    Contents::Pipeline(Box::new(pipeline))
 }
 
 /// A baseline of random weights, its batch norms with averages other than 0 and 1.
-fn baseline(architecture: Architecture, input: PixelInput, classes: &[&str]) -> Kind {
+fn baseline(architecture: Architecture, input: PixelInput, classes: &[&str]) -> Contents {
     let (channels, size) = match &architecture {
         Architecture::ResNet(config) => (config.channels, 48),
         Architecture::Cnn { channels, size, .. } => (*channels, *size),
@@ -76,7 +76,7 @@ fn baseline(architecture: Architecture, input: PixelInput, classes: &[&str]) -> 
         heatmap_unit: 1.0,
     };
     let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
-    Kind::Supervised(Box::new(Supervised {
+    Contents::Supervised(Box::new(Supervised {
         format: PixelFormat::new(usual_channels(channels)),
         baseline: Baseline::new(shape, classes.into(), weights, &Device::Cpu).unwrap(),
         rule: Rule {
@@ -116,13 +116,13 @@ fn pictures(channels: usize, size: (usize, usize)) -> impl Iterator<Item = Resul
 }
 
 /// Exports into a fresh folder, checked on pictures of this size.
-fn exported(kind: Kind, pieces: PieceSize, size: (usize, usize)) -> Result<Summary> {
+fn exported(contents: Contents, pieces: PieceSize, size: (usize, usize)) -> Result<Summary> {
     let folder = tempfile::tempdir().unwrap();
-    let channels = match &kind {
-        Kind::Pipeline(pipeline) => pipeline.format.channels.len(),
-        Kind::Supervised(supervised) => supervised.format.channels.len(),
+    let channels = match &contents {
+        Contents::Pipeline(pipeline) => pipeline.format.channels.len(),
+        Contents::Supervised(supervised) => supervised.format.channels.len(),
     };
-    let export = Export::new(kind, "0".repeat(64), pieces)?;
+    let export = Export::new(contents, "0".repeat(64), pieces)?;
     export.write(folder.path(), "tests".into(), pictures(channels, size))
 }
 
@@ -162,8 +162,9 @@ fn another_runtime_says_what_goma_says() {
             None,
         ),
     ];
-    for (i, (kind, pieces)) in cases.into_iter().enumerate() {
-        let summary = exported(kind, pieces, (80, 120)).unwrap_or_else(|e| panic!("case {i}: {e}"));
+    for (i, (contents, pieces)) in cases.into_iter().enumerate() {
+        let summary =
+            exported(contents, pieces, (80, 120)).unwrap_or_else(|e| panic!("case {i}: {e}"));
         let findings = &summary.check.findings;
         assert_eq!(findings.decisions_changed, 0, "case {i}");
         // Tiles of 64 pixels: two by two or more.

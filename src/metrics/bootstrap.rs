@@ -149,9 +149,26 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted[below] + t * (sorted[above] - sorted[below])
 }
 
+/// The middle value; the mean of the two middle ones of an even number. 0 of none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.is_empty() {
+        true => 0.0,
+        false => quantile(&values, 0.5),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_lies_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(Vec::new()), 0.0);
+    }
 
     fn mean(values: &'static [f64]) -> impl Fn(&[usize]) -> [Option<f64>; 1] + Sync {
         move |rows| {

@@ -71,6 +71,26 @@ impl AdamOptions {
             ..Self::adam(learning_rate)
         }
     }
+
+    /// The numbers of step `steps`, counted from 1, with the bias corrections
+    /// worked in; the gradient is scaled by `gradient_scale` first.
+    pub(super) fn coefficients(&self, steps: u64, gradient_scale: f64) -> Coefficients<f64> {
+        let (penalty, keep) = match self.decay {
+            Decay::Penalty => (self.weight_decay, 1.0),
+            Decay::Decoupled => (0.0, 1.0 - self.learning_rate * self.weight_decay),
+        };
+        let steps = steps as f64;
+        Coefficients {
+            gradient_scale,
+            penalty,
+            keep,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            step: self.learning_rate / (1.0 - self.beta1.powf(steps)),
+            deviation_scale: (1.0 - self.beta2.powf(steps)).sqrt().recip(),
+            eps: self.eps,
+        }
+    }
 }
 
 /// Adam or AdamW, see [`AdamOptions`].
@@ -282,38 +302,22 @@ impl Adam {
 impl Slot {
     fn step(&mut self, gradient: &Tensor, scale: f64, options: &AdamOptions) -> Result<()> {
         self.steps += 1;
-        let steps = self.steps as f64;
-        let lr = options.learning_rate;
-        let (penalty, keep) = match options.decay {
-            Decay::Penalty => (options.weight_decay, 1.0),
-            Decay::Decoupled => (0.0, 1.0 - lr * options.weight_decay),
-        };
-        let step = lr / (1.0 - options.beta1.powf(steps));
-        let deviation_scale = (1.0 - options.beta2.powf(steps)).sqrt().recip();
+        let k = options.coefficients(self.steps, scale);
         match &mut self.means {
             Means::Host { m, v } => {
                 let op = AdamStep {
-                    coefficients: Coefficients {
-                        gradient_scale: scale as f32,
-                        penalty: penalty as f32,
-                        keep: keep as f32,
-                        beta1: options.beta1 as f32,
-                        beta2: options.beta2 as f32,
-                        step: step as f32,
-                        deviation_scale: deviation_scale as f32,
-                        eps: options.eps as f32,
-                    },
+                    coefficients: k.rounded(),
                     means: Mutex::new((m, v)),
                 };
                 self.parameter.inplace_op2(gradient, &op)?;
             }
             Means::Device { m, v } => {
                 let p = self.parameter.as_detached_tensor();
-                let g = ((gradient * scale)? + (&p * penalty)?)?;
-                *m = ((&*m * options.beta1)? + (&g * (1.0 - options.beta1))?)?;
-                *v = ((&*v * options.beta2)? + (g.sqr()? * (1.0 - options.beta2))?)?;
-                let deviation = ((v.sqrt()? * deviation_scale)? + options.eps)?;
-                let moved = ((&p * keep)? - ((&*m / deviation)? * step)?)?;
+                let g = ((gradient * k.gradient_scale)? + (&p * k.penalty)?)?;
+                *m = ((&*m * k.beta1)? + (&g * (1.0 - k.beta1))?)?;
+                *v = ((&*v * k.beta2)? + (g.sqr()? * (1.0 - k.beta2))?)?;
+                let deviation = ((v.sqrt()? * k.deviation_scale)? + k.eps)?;
+                let moved = ((&p * k.keep)? - ((&*m / deviation)? * k.step)?)?;
                 self.parameter.set(&moved)?;
             }
         }

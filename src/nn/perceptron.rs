@@ -6,7 +6,7 @@
 //! depend on how. The gradients are those of the slow definition (see the
 //! tests), the step is [`super::optim::Adam`]'s.
 
-use super::kernels::adam::{self, Coefficients};
+use super::kernels::adam;
 use super::kernels::matrix::{Matrix, product};
 use super::kernels::rectify;
 use super::optim::AdamOptions;
@@ -68,7 +68,7 @@ pub struct Perceptron {
     gradient: Vec<f32>,
     mean: Vec<f32>,
     square: Vec<f32>,
-    steps: i32,
+    steps: u64,
     /// Share of hidden values that are left out in a step.
     dropout: f64,
     /// Each layer's output `[n, outputs]`; of hidden ones after ReLU and dropout.
@@ -146,7 +146,7 @@ impl Perceptron {
     }
 
     /// One step of Adam against the batch's loss, which is returned as it was
-    /// before the step. Hidden layer `i` draws its dropout from
+    /// before the step; gradients are not clipped. Hidden layer `i` draws its dropout from
     /// `seed.derive("dropout", i)`, i = 1, 2 ..., as [`super::ops::dropout`].
     ///
     /// # Errors
@@ -163,21 +163,11 @@ impl Perceptron {
             });
         }
         self.steps += 1;
-        let coefficients = Coefficients {
-            gradient_scale: 1.0,
-            penalty: options.weight_decay as f32,
-            keep: 1.0,
-            beta1: options.beta1 as f32,
-            beta2: options.beta2 as f32,
-            step: (options.learning_rate / (1.0 - options.beta1.powi(self.steps))) as f32,
-            deviation_scale: (1.0 - options.beta2.powi(self.steps)).sqrt().recip() as f32,
-            eps: options.eps as f32,
-        };
         adam::step(
             &mut self.parameters,
             &self.gradient,
             (&mut self.mean, &mut self.square),
-            coefficients,
+            options.coefficients(self.steps, 1.0).rounded(),
         );
         Ok(loss)
     }

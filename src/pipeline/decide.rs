@@ -292,7 +292,7 @@ fn fold_of_groups(
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, &place) in rows.places.iter().enumerate() {
         let sample = samples[place];
-        let group = sample.group.as_deref().unwrap_or(sample.id.as_str());
+        let group = sample.group_or_id();
         groups.entry(group).or_default().push(row);
     }
     let grouped = groups.len() < labels.len();

@@ -185,7 +185,7 @@ fn groups_of(samples: &[&Sample], places: &[usize]) -> Option<Vec<usize>> {
     let mut numbers = BTreeMap::new();
     let number = |&p: &usize| {
         let sample = samples[p];
-        let name = sample.group.as_deref().unwrap_or(sample.id.as_str());
+        let name = sample.group_or_id();
         let next = numbers.len();
         *numbers.entry(name).or_insert(next)
     };

@@ -7,7 +7,9 @@ use crate::data::dataset::Dataset;
 use crate::error::Result;
 use crate::report::html::base64;
 use crate::report::html::figure;
+use crate::report::style::PALETTE;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plotters::style::RGBColor;
 
 const STYLE: &str = include_str!("html/page.css");
 const OWN_STYLE: &str = "
@@ -24,10 +26,6 @@ td.wide { width: 45%; }
 ";
 /// Pairs and pieces listed at most; all are in the tables beside the page.
 const LISTED: usize = 40;
-/// One colour for each class: Okabe and Ito's.
-const COLOURS: [&str; 7] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777",
-];
 
 /// The page. `draw` gives the small picture of the piece at a place.
 ///
@@ -201,10 +199,7 @@ fn duplicates(
     draw: &impl Fn(usize) -> Result<Vec<u8>>,
 ) -> Result<Markup> {
     // Pairs of two groups first: those are the dangerous ones.
-    let group = |place: usize| {
-        let sample = &dataset.samples[audit.pieces[place].sample];
-        sample.group.as_deref().unwrap_or(sample.id.as_str())
-    };
+    let group = |place: usize| dataset.samples[audit.pieces[place].sample].group_or_id();
     let mut pairs: Vec<_> = audit.duplicates.iter().collect();
     pairs.sort_by_key(|p| group(p.first) == group(p.second));
     let mut rows = Vec::new();
@@ -243,8 +238,10 @@ fn duplicates(
     })
 }
 
-fn colour(class: usize) -> &'static str {
-    COLOURS[class % COLOURS.len()]
+/// One colour for each class.
+fn colour(class: usize) -> String {
+    let RGBColor(red, green, blue) = PALETTE[class % PALETTE.len()];
+    format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
 fn channels(audit: &Audit, summary: &AuditSummary) -> Markup {

@@ -2,31 +2,20 @@
 
 use super::{Defect, SIZE, SynthOptions, piece};
 use crate::data::annotation::Label;
-use crate::data::npy;
+use crate::data::pixel_files::{PixelFiles, write_png};
 use crate::data::sample::Channel;
 use crate::error::{Error, Result};
-use crate::files::{Existing, StagedFolder, write_atomic};
+use crate::files::{CsvFile, Existing, StagedFolder, write_atomic};
 use crate::progress::Observer;
 use crate::random::Seed;
 use ndarray::{ArrayView2, ArrayView3};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file that shows that goma made the folder, and how.
 pub const MARKER: &str = "dataset.json";
-
-/// How pixels are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PixelFiles {
-    /// `arrays/ID.npy`: height x width x 6, uint8.
-    Arrays,
-    /// `images/ID_CHANNEL.png`: six grey pictures.
-    Images,
-}
 
 /// What was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -73,7 +62,7 @@ pub fn write_dataset(
     existing: Existing,
     observer: &dyn Observer,
 ) -> Result<Summary> {
-    let mut folder = Folder::begin(out, options, existing, files, false)?;
+    let folder = Folder::begin(out, options, existing, files, false)?;
     let mut binary = folder.table("annotations_binary.csv", &["ID", "error"])?;
     let mut multi = folder.table("annotations_multi.csv", &["ID", "error"])?;
     let mut groups = folder.table("groups.csv", &["file", "class", "piece"])?;
@@ -227,11 +216,7 @@ impl Folder {
                 .help("its dataset.json was not written by goma synth; choose another folder"));
         }
         let staged = StagedFolder::begin(out, existing, MARKER)?;
-        let pixels = match files {
-            PixelFiles::Arrays => "arrays",
-            PixelFiles::Images => "images",
-        };
-        for name in [pixels, "masks"] {
+        for name in [files.folder(), "masks"] {
             let path = staged.path().join(name);
             std::fs::create_dir(&path).map_err(Error::io("create", path))?;
         }
@@ -244,39 +229,20 @@ impl Folder {
     }
 
     /// Begins a table in the folder.
-    pub(super) fn table(&mut self, name: &str, header: &[&str]) -> Result<Table> {
-        let path = self.staged.path().join(name);
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
-        let mut table = Table {
-            writer: csv::Writer::from_writer(file),
-            path,
-        };
-        table.row(header)?;
-        Ok(table)
+    pub(super) fn table(&self, name: &str, header: &[&str]) -> Result<CsvFile> {
+        CsvFile::create(&self.staged.path().join(name), header)
     }
 
     /// Writes pixels `[channels, height, width]`.
     pub(super) fn write_pixels(&self, id: &str, pixels: ArrayView3<'_, u8>) -> Result<()> {
-        match self.files {
-            PixelFiles::Arrays => {
-                let path = self.staged.path().join("arrays").join(format!("{id}.npy"));
-                npy::write_array(&path, pixels.permuted_axes([1, 2, 0]))
-            }
-            PixelFiles::Images => {
-                for (channel, plane) in Channel::eraser().iter().zip(pixels.outer_iter()) {
-                    let name = format!("{id}_{channel}.png");
-                    let path = self.staged.path().join("images").join(name);
-                    write_png(&path, plane)?;
-                }
-                Ok(())
-            }
-        }
+        let channels = Channel::eraser();
+        self.files.write(self.staged.path(), id, &channels, pixels)
     }
 
     /// Writes a mask as a picture of 0 and 255.
     pub(super) fn write_mask(&self, id: &str, mask: ArrayView2<'_, bool>) -> Result<()> {
         let path = self.staged.path().join("masks").join(format!("{id}.png"));
-        write_png(&path, mask.mapv(|m| if m { 255 } else { 0 }).view())
+        write_png(&path, mask.mapv(|m| if m { 255u8 } else { 0 }).view())
     }
 
     /// Writes `dataset.json` and puts the folder in its place.
@@ -320,38 +286,6 @@ struct About {
     seed: u64,
     count: u64,
     options: SynthOptions,
-}
-
-/// A CSV file being written, row by row.
-pub(super) struct Table {
-    writer: csv::Writer<File>,
-    path: PathBuf,
-}
-
-impl Table {
-    pub(super) fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> Result<()> {
-        self.writer
-            .write_record(cells)
-            .map_err(|e| Error::io("write", &self.path)(e.into()))
-    }
-
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.writer.flush().map_err(Error::io("write", &self.path))
-    }
-}
-
-/// A grey picture as PNG.
-fn write_png(path: &Path, plane: ArrayView2<'_, u8>) -> Result<()> {
-    use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-    use image::{ExtendedColorType, ImageEncoder};
-    let (height, width) = plane.dim();
-    let plane = plane.as_standard_layout();
-    let grey = plane.as_slice().expect("in standard layout");
-    let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Sub)
-        .write_image(grey, width as u32, height as u32, ExtendedColorType::L8)
-        .map_err(|e| Error::io("write", path)(std::io::Error::other(e)))?;
-    write_atomic(path, &bytes)
 }
 
 #[cfg(test)]

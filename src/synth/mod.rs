@@ -27,7 +27,7 @@ mod print;
 mod scene;
 mod surface;
 
-pub use dataset::{PixelFiles, Summary, write_dataset};
+pub use dataset::{Summary, write_dataset};
 pub use defect::{Defect, Kind};
 pub use eraser::Colour;
 pub use packs::{Member, PackPicture, pack, write_packs};

@@ -1,12 +1,13 @@
 //! Pictures of whole packs, fifteen erasers on the belt, with the place and
 //! the truth of each.
 
-use super::dataset::{self, PixelFiles, Summary};
+use super::dataset::{self, Summary};
 use super::{
     Blow, Colour, Defect, PACK, Piece, Scene, SensorNoise, SynthOptions, View, expose, mask,
     spoiled_piece,
 };
 use crate::data::annotation::Label;
+use crate::data::pixel_files::PixelFiles;
 use crate::error::Result;
 use crate::files::Existing;
 use crate::progress::Observer;
@@ -145,7 +146,7 @@ pub fn write_packs(
     existing: Existing,
     observer: &dyn Observer,
 ) -> Result<Summary> {
-    let mut folder = dataset::Folder::begin(out, options, existing, files, true)?;
+    let folder = dataset::Folder::begin(out, options, existing, files, true)?;
     let mut table = folder.table(
         "packs.csv",
         &[

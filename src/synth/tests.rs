@@ -1,6 +1,7 @@
 //! Tests of whole pieces and folders.
 
 use super::*;
+use crate::data::pixel_files::PixelFiles;
 use crate::data::reader::ImageReader;
 use crate::files::Existing;
 use crate::progress::Silent;

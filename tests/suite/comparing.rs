@@ -35,13 +35,18 @@ const ALL_PIECES: [&str; 6] = [
 const HALF_AND_ALL: [&str; 2] = ["--fractions", "50,100"];
 
 fn compare(out: &Path) -> assert_cmd::Command {
+    compare_of(&HALF_AND_ALL, out)
+}
+
+/// A comparison of seconds of these pieces.
+fn compare_of(pieces: &[&str], out: &Path) -> assert_cmd::Command {
     let mut command = goma();
     command
         .arg("compare")
         .arg(workshop().join("erasers"))
         .args(TINY)
         .args(FEW)
-        .args(HALF_AND_ALL)
+        .args(pieces)
         .arg("--out")
         .arg(out);
     command
@@ -228,20 +233,12 @@ fn supervised_networks_stand_beside_the_classifiers() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let networks = |more: &[&str]| {
-        let mut command = goma();
-        command
-            .arg("compare")
-            .arg(workshop().join("erasers"))
-            .args(TINY)
-            .args(FEW)
-            .args(ALL_PIECES)
+        compare_of(&ALL_PIECES, &out)
             .args(["--baseline", "cnn"])
             .args(["--set", "baseline.size=32", "--set", "baseline.epochs=2"])
             .args(["--set", "baseline.cnn.layers=[{filters=4},{filters=8}]"])
             .args(more)
-            .arg("--out")
-            .arg(&out);
-        command.assert()
+            .assert()
     };
     let plan = |more: &[&str]| {
         let ran = networks(&[&["--dry-run", "--json"], more].concat()).success();
@@ -301,15 +298,7 @@ fn supervised_networks_stand_beside_the_classifiers() {
     let first =
         fs::read(out.join("predictions/binary_image+map_logistic_weights_100.csv")).unwrap();
     let alone = folder.path().join("alone");
-    let mut command = goma();
-    command
-        .arg("compare")
-        .arg(workshop().join("erasers"))
-        .args(TINY)
-        .args(FEW)
-        .args(ALL_PIECES)
-        .arg("--out")
-        .arg(&alone)
+    compare_of(&ALL_PIECES, &alone)
         .arg("--cache")
         .arg(out.join("cache"))
         .assert()

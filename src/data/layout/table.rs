@@ -13,7 +13,7 @@ const HEAD_BYTES: u64 = 64 << 10;
 
 /// A table, its cells without blanks at their ends.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     pub path: PathBuf,
     pub header: Vec<String>,
     pub rows: Vec<Row>,
@@ -21,7 +21,7 @@ pub(super) struct Table {
 
 /// A row and the line it stands in.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub line: u64,
     cells: Vec<String>,
 }

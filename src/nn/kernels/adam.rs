@@ -10,20 +10,35 @@ const BLOCK: usize = 16 * 1024;
 
 /// The numbers of one step, with the bias corrections worked in.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::nn) struct Coefficients {
+pub(in crate::nn) struct Coefficients<T = f32> {
     /// The gradient is multiplied by this first (clipping).
-    pub gradient_scale: f32,
+    pub gradient_scale: T,
     /// Added to the gradient, times the parameter (Adam's L2 penalty).
-    pub penalty: f32,
+    pub penalty: T,
     /// The parameter is multiplied by this first (AdamW's decay).
-    pub keep: f32,
-    pub beta1: f32,
-    pub beta2: f32,
+    pub keep: T,
+    pub beta1: T,
+    pub beta2: T,
     /// `lr / (1 - beta1^t)`.
-    pub step: f32,
+    pub step: T,
     /// `1 / sqrt(1 - beta2^t)`.
-    pub deviation_scale: f32,
-    pub eps: f32,
+    pub deviation_scale: T,
+    pub eps: T,
+}
+
+impl Coefficients<f64> {
+    pub fn rounded(&self) -> Coefficients {
+        Coefficients {
+            gradient_scale: self.gradient_scale as f32,
+            penalty: self.penalty as f32,
+            keep: self.keep as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            step: self.step as f32,
+            deviation_scale: self.deviation_scale as f32,
+            eps: self.eps as f32,
+        }
+    }
 }
 
 vectorised! {

@@ -190,7 +190,7 @@ fn predictions(arm: &ArmResult, dataset: &Dataset) -> Result<String> {
         } else {
             "defect"
         };
-        let group = sample.group.as_deref().unwrap_or(sample.id.as_str());
+        let group = sample.group_or_id();
         let predicted = arm
             .classes
             .get(out.piece.predicted)

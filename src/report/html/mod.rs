@@ -413,7 +413,7 @@ fn toolbar(overview: &Overview, scale: &ColourScale) -> Markup {
                     option value="anomaly" { "anomaly score" }
                     option value="id" { "id" }
                 } }
-                label.search { span { "id" } input #search type="search" placeholder="find" autocomplete="off"; }
+                label.search { span { "find id" } input #search type="search" autocomplete="off"; }
             }
             (legend(scale))
         }
