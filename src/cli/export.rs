@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// becomes classifier.onnx (logits and probabilities). Normalisation, region of interest and
 /// score are in the graphs; what is done before them, channels, classes and threshold are in
 /// the files' metadata and in export.json. The files are read back and run by another runtime
-/// (tract): if that says something else than goma by more than 1e-4, or decides otherwise on
+/// (rten): if that says something else than goma by more than 1e-4, or decides otherwise on
 /// any piece, nothing is written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

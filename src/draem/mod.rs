@@ -4,10 +4,11 @@
 //! reconstruction embedding for surface anomaly detection, ICCV 2021. Over any
 //! number of channels, trained on good pieces alone.
 //!
-//! [`simulate`] makes defects of what [`source`] offers, [`network`] restores
-//! and segments, [`loss`] compares, [`train`] puts them together and has them
-//! watched by [`validate`] and [`contamination`]; [`Draem`] is what comes out of
-//! it and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
+//! [`vary`] varies good pieces, [`simulate`] makes defects of what [`source`]
+//! offers, [`network`] restores and segments, [`loss`] compares, [`train`] puts
+//! them together and has them watched by [`validate`] and [`contamination`];
+//! [`Draem`] is what comes out of it and draws the
+//! [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
 
 pub mod augment;
 pub mod contamination;
@@ -21,6 +22,7 @@ pub mod source;
 pub mod tiles;
 pub mod train;
 pub mod validate;
+pub mod vary;
 
 pub use model::Draem;
 pub use simulate::SimulationOptions;
@@ -169,6 +171,12 @@ impl DraemOptions {
             ("simulation.clean_share", "0 to 1 expected")
         } else if !share.contains(&s.rotate_share) {
             ("simulation.rotate_share", "0 to 1 expected")
+        } else if !share.contains(&s.mirror_share) {
+            ("simulation.mirror_share", "0 to 1 expected")
+        } else if !share.contains(&s.flip_share) {
+            ("simulation.flip_share", "0 to 1 expected")
+        } else if !(0.0..=10.0).contains(&s.exposure) {
+            ("simulation.exposure", "0 to 10 expected")
         } else if !(0.0..=1.0).contains(&s.beta_max) {
             ("simulation.beta_max", "0 to 1 expected")
         } else if !(1..=12).contains(&s.perlin_scales) {

@@ -4,10 +4,10 @@
 //! of one [`DefectKind`], drawn by the kinds' shares. In the paper all are
 //! textures.
 
-use super::augment::rotate;
 use super::source::{AnomalySource, Defect, DefectKind};
+use super::vary::Variation;
 use crate::random::Seed;
-use ndarray::{Array2, Array3, ArrayView3, Axis};
+use ndarray::{Array2, Array3, ArrayView3};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,13 @@ pub struct SimulationOptions {
     pub rotate_share: f64,
     /// ... by up to this many degrees either way.
     pub rotate_degrees: f32,
+    /// Share of the good images whose left and right are changed over.
+    pub mirror_share: f64,
+    /// Share of the good images whose top and bottom are changed over.
+    pub flip_share: f64,
+    /// Good images are made lighter or darker by a factor of up to 1 more than
+    /// this; 0 leaves their tones.
+    pub exposure: f32,
     /// Share of the defects filled with another good piece, displaced. What the
     /// shares of all kinds leave is filled with textures.
     pub displaced_share: f64,
@@ -57,6 +64,9 @@ impl Default for SimulationOptions {
             perlin_threshold: 0.5,
             rotate_share: 0.3,
             rotate_degrees: 90.0,
+            mirror_share: 0.0,
+            flip_share: 0.0,
+            exposure: 0.0,
             displaced_share: 0.0,
             tone_share: 0.0,
             cut_paste_share: 0.0,
@@ -114,7 +124,8 @@ pub struct Simulated {
     pub mask: Array2<bool>,
 }
 
-/// Makes one sample from a good image `[channels, height, width]` in `0..=1`.
+/// Makes one sample from a good image `[channels, height, width]` in `0..=1`,
+/// which is varied first by the [`Variation`] that the same seed draws.
 ///
 /// # Departures
 /// The texture is turned and drawn over any number of channels (see
@@ -129,14 +140,7 @@ pub fn simulate(
 ) -> Simulated {
     let mut rng = seed.rng();
     let (_, height, width) = good.dim();
-    let mut good = good.to_owned();
-    if rng.random_bool(options.rotate_share) {
-        let degrees = rng.random_range(-1.0..1.0) * options.rotate_degrees;
-        for mut plane in good.axis_iter_mut(Axis(0)) {
-            let turned = rotate(&plane.to_owned(), degrees);
-            plane.assign(&turned);
-        }
-    }
+    let good = Variation::draw(options, &mut rng).of(good.to_owned());
     if rng.random_bool(options.clean_share) {
         return Simulated {
             defective: good.clone(),

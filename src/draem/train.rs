@@ -17,6 +17,7 @@ use super::network::Networks;
 use super::simulate::{Simulated, simulate};
 use super::source::{AnomalySource, DefectKind};
 use super::validate::{self, Validation, ValidationRow};
+use super::vary::Variation;
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::ema::Ema;
@@ -215,16 +216,19 @@ pub fn fit(
         }
         order.prepare(step * options.batch, options.batch);
         let step_seed = seed.derive("draem.step", step as u64);
-        let batch: Vec<Simulated> = (0..options.batch)
+        let (batch, regions): (Vec<Simulated>, Vec<_>) = (0..options.batch)
             .into_par_iter()
             .map(|i| {
-                let good = &images[order.at(step * options.batch + i)];
+                let drawn = order.at(step * options.batch + i);
                 let seed = step_seed.derive("sample", i as u64);
-                simulate(good.view(), source, &options.simulation, seed)
+                let simulation = &options.simulation;
+                let sample = simulate(images[drawn].view(), source, simulation, seed);
+                let variation = || Variation::draw(simulation, &mut seed.rng());
+                let region = pieces.regions.get(drawn);
+                (sample, region.map(|region| variation().of_region(region)))
             })
-            .collect();
-        let drawn_images = (0..options.batch).map(|i| order.at(step * options.batch + i));
-        let regions: Vec<_> = drawn_images.filter_map(|i| pieces.regions.get(i)).collect();
+            .unzip();
+        let regions: Vec<_> = regions.into_iter().flatten().collect();
         state.step(step, &batch, &regions, options)?;
         if options.validates_after(step + 1) {
             let model = state.model()?;
@@ -397,7 +401,7 @@ impl State {
         &mut self,
         step: usize,
         batch: &[Simulated],
-        regions: &[&Arc<Array2<bool>>],
+        regions: &[Array2<bool>],
         options: &DraemOptions,
     ) -> Result<()> {
         let images = |of: fn(&Simulated) -> &Array3<f32>| -> Result<Tensor> {
@@ -425,7 +429,7 @@ impl State {
         let mask = planes(&mut batch.iter().map(|s| &s.mask))?;
         let roi = match regions {
             [] => None,
-            regions => Some(planes(&mut regions.iter().map(|r| r.as_ref()))?),
+            regions => Some(planes(&mut regions.iter())?),
         };
 
         let (restored, classes) = self.networks.forward(&defective, Mode::Train)?;

@@ -13,6 +13,7 @@ pub mod check;
 mod onnx;
 pub mod parts;
 mod pictures;
+pub mod proto;
 mod runtime;
 
 pub use onnx::OPSET;
@@ -166,7 +167,7 @@ impl Export {
             opset: OPSET,
             files,
             check: CheckFacts {
-                runtime: "tract",
+                runtime: "rten",
                 on,
                 tolerance: TOLERANCE,
                 findings,

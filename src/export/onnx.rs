@@ -6,15 +6,12 @@
 //! float32, of operator set 17; the first axis of inputs and outputs is the batch,
 //! of any size.
 
+use super::proto::{self as pb, AttributeType, Dimension, Length};
 use crate::error::Result;
 use crate::nn::engine::{Graph, Op};
 use crate::nn::layers::Linear;
 use ndarray::Array2;
 use std::collections::BTreeMap;
-use tract_onnx::pb;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 
 /// The operator set: old enough for runtimes in the field, and the last whose
 /// reductions take their axes as attributes.
@@ -62,15 +59,16 @@ impl Builder {
         attributes: Vec<pb::AttributeProto>,
     ) -> Value {
         let name = format!("{op}_{}", self.0.node.len());
+        // Not the operation's name: some runtimes keep both in one table.
+        let value = format!("{name}_out");
         self.0.node.push(pb::NodeProto {
             op_type: op.to_string(),
-            name: name.clone(),
+            name,
             input: inputs.iter().map(ToString::to_string).collect(),
-            output: vec![name.clone()],
+            output: vec![value.clone()],
             attribute: attributes,
-            ..Default::default()
         });
-        name
+        value
     }
 
     /// Numbers that belong to the graph.
@@ -80,9 +78,8 @@ impl Builder {
         self.0.initializer.push(pb::TensorProto {
             name: name.clone(),
             dims: dims.iter().map(|&d| d as i64).collect(),
-            data_type: DataType::Float as i32,
+            data_type: pb::FLOAT,
             raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            ..Default::default()
         });
         name
     }
@@ -218,33 +215,29 @@ impl Builder {
                     value: value.clone(),
                 })
                 .collect(),
-            ..Default::default()
         }
     }
 }
 
 /// A picture's or output's place: `[batch, dims]` of float32.
 fn port(name: &str, dims: &[usize]) -> pb::ValueInfoProto {
-    let batch = dimension::Value::DimParam("batch".into());
-    let fixed = dims.iter().map(|&d| dimension::Value::DimValue(d as i64));
+    let batch = Length::DimParam("batch".into());
+    let fixed = dims.iter().map(|&d| Length::DimValue(d as i64));
     let dim = std::iter::once(batch)
         .chain(fixed)
-        .map(|value| Dimension {
-            value: Some(value),
-            ..Default::default()
+        .map(|length| Dimension {
+            value: Some(length),
         })
         .collect();
-    let tensor = pb::type_proto::Tensor {
-        elem_type: DataType::Float as i32,
+    let tensor = pb::TensorTypeProto {
+        elem_type: pb::FLOAT,
         shape: Some(pb::TensorShapeProto { dim }),
     };
     pb::ValueInfoProto {
         name: name.to_string(),
         r#type: Some(pb::TypeProto {
-            value: Some(pb::type_proto::Value::TensorType(tensor)),
-            ..Default::default()
+            tensor_type: Some(tensor),
         }),
-        ..Default::default()
     }
 }
 

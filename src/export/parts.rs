@@ -7,6 +7,7 @@
 
 use super::about::{About, Origin, Port, Step, metadata};
 use super::onnx::{Builder, Value, int, ints, window};
+use super::proto::ModelProto;
 use crate::baseline::Baseline;
 use crate::baseline::view::{Normalise, PixelInput, brightness};
 use crate::data::anomaly_map::score_window;
@@ -20,7 +21,6 @@ use crate::nn::cnn::Gather;
 use crate::pipeline::Pipeline;
 use crate::pipeline::supervised::Supervised;
 use ndarray::{Array2, Array3, Axis};
-use tract_onnx::pb::ModelProto;
 
 /// The region of interest's file in the folder of an export.
 pub const ROI: &str = "roi.png";

@@ -3,11 +3,11 @@
 use crate::baselines::resnet;
 use crate::tools::{goma, stderr, stdout, workshop};
 use assert_cmd::assert::Assert;
+use goma::export::proto::ModelProto;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use tract_onnx::pb::ModelProto;
 
 fn export(bundle: &Path, out: &Path, flags: &[&str], code: i32) -> Assert {
     let mut command = goma();
