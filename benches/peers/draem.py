@@ -5,14 +5,15 @@ measures both on the same held-out pieces with the same program.
         [--widths 16,8] [--learning-rate 1e-3] [--threads 1]
 
 GOMA is the program, DATA a data set in the layout `folders` with pieces.csv and masks, in grey. A
-quarter of the physical pieces (chosen by the seed) is held out. Three rows for each seed:
+quarter of the physical pieces (chosen by the seed) is held out. Four rows for each seed:
 
 - original: networks, losses, noise, blending, schedule and augmentation of the published code,
   rebuilt (tests/reference/draem_networks.py; imgaug's changes by Pillow); its weights are taken over
   by `goma import draem` and measured by `goma evaluate`;
 - goma as published: `goma train --preset paper` with the same size, widths, steps, batch, learning
   rate and texture pictures;
-- goma: preset `fast` with the same size, widths, steps and batch, and all that it does otherwise.
+- goma: preset `fast` with the same size, widths, steps and batch, and all that it does otherwise;
+- goma varied: the same, good pieces mirrored, flipped and under other exposures (docs/training.md).
 
 The published work's textures (DTD) are a download; both get 200 pictures painted here instead. All
 see the same number of samples. Ends with mean and standard deviation over the seeds. A bundle
@@ -187,8 +188,10 @@ def train(how, seed, folder, files):
         if how == "goma as published":
             settings["learning_rate"] = args.learning_rate
             preset = ["--preset", "paper", "--anomaly-source", args.out / "pictures"]
-        words = [w for k, v in settings.items() for w in ("--set", f"draem.{k}={v}")]
+        if how == "goma varied":
+            settings |= {f"simulation.{k}": 0.5 for k in ("mirror_share", "flip_share", "exposure")}
         # All good pieces are trained on, none held out or kept back: as in the original.
+        words = [w for k, v in settings.items() for w in ("--set", f"draem.{k}={v}")]
         goma("train", folder / "train.csv", "--out", bundle, "--model", "draem", "--seed", seed,
              "--test-share", "0", "--set", "fitting.maps=seen", "--force", *preset, *words)
     return bundle, (time.perf_counter() - begun) / 60
@@ -199,7 +202,7 @@ paint(args.out / "pictures")
 print("| model | seed | minutes | image ROC AUC | pixel AP | AUPRO |\n|---|---|---|---|---|---|")
 for seed in map(int, args.seeds.split(",")):
     folder, files = split(seed)
-    for how in ("original", "goma as published", "goma"):
+    for how in ("original", "goma as published", "goma", "goma varied"):
         bundle, minutes = train(how, seed, folder, files)
         measured = json.loads(goma("evaluate", bundle, folder / "test.csv", "--json"))
         pixels = measured["pixels"]
