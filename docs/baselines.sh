@@ -27,4 +27,5 @@ compared r18-160 --model resnet18 --set baseline.size=160 --set baseline.epochs=
 compared hybrid --preset fast --set draem.steps=1000
 
 made tiles18 "$tiles" --model resnet18 --set baseline.size=128 --set baseline.epochs=20 --set baseline.learning_rate=5e-4
-cat "$out/tiles18/evaluation.json"
+made tiles18b "$tiles" --model resnet18 --set baseline.epochs=20 --set baseline.augment.brightness=0.3 --set baseline.augment.contrast=0.3
+cat "$out/tiles18/evaluation.json" "$out/tiles18b/evaluation.json"
