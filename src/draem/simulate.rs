@@ -122,10 +122,12 @@ pub struct Simulated {
     pub defective: Array3<f32>,
     /// Where the defect is, `[height, width]`; all false if it stayed clean.
     pub mask: Array2<bool>,
+    /// How the piece was varied before.
+    pub variation: Variation,
 }
 
 /// Makes one sample from a good image `[channels, height, width]` in `0..=1`,
-/// which is varied first by the [`Variation`] that the same seed draws.
+/// which is varied first.
 ///
 /// # Departures
 /// The texture is turned and drawn over any number of channels (see
@@ -140,12 +142,14 @@ pub fn simulate(
 ) -> Simulated {
     let mut rng = seed.rng();
     let (_, height, width) = good.dim();
-    let good = Variation::draw(options, &mut rng).of(good.to_owned());
+    let variation = Variation::draw(options, &mut rng);
+    let good = variation.of(good.to_owned());
     if rng.random_bool(options.clean_share) {
         return Simulated {
             defective: good.clone(),
             good,
             mask: Array2::from_elem((height, width), false),
+            variation,
         };
     }
     let kind = options.draw_kind(&mut rng);
@@ -157,6 +161,7 @@ pub fn simulate(
         good,
         defective: image,
         mask,
+        variation,
     }
 }
 

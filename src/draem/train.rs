@@ -17,7 +17,6 @@ use super::network::Networks;
 use super::simulate::{Simulated, simulate};
 use super::source::{AnomalySource, DefectKind};
 use super::validate::{self, Validation, ValidationRow};
-use super::vary::Variation;
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::ema::Ema;
@@ -221,11 +220,10 @@ pub fn fit(
             .map(|i| {
                 let drawn = order.at(step * options.batch + i);
                 let seed = step_seed.derive("sample", i as u64);
-                let simulation = &options.simulation;
-                let sample = simulate(images[drawn].view(), source, simulation, seed);
-                let variation = || Variation::draw(simulation, &mut seed.rng());
+                let sample = simulate(images[drawn].view(), source, &options.simulation, seed);
                 let region = pieces.regions.get(drawn);
-                (sample, region.map(|region| variation().of_region(region)))
+                let region = region.map(|region| sample.variation.of_region(region));
+                (sample, region)
             })
             .unzip();
         let regions: Vec<_> = regions.into_iter().flatten().collect();

@@ -5,6 +5,7 @@ use super::loss;
 use super::model::{Draem, Drawing};
 use super::simulate::{Simulated, SimulationOptions, simulate};
 use super::source::{AnomalySource, DefectKind};
+use super::vary::Variation;
 use crate::data::image::Image;
 use crate::error::Result;
 use crate::metrics::pixel::PixelScores;
@@ -161,6 +162,7 @@ impl Validation<'_> {
                 good: good.clone(),
                 defective: defect.image,
                 mask: defect.mask,
+                variation: Variation::NONE,
             })
         };
         // Some draws show nothing.

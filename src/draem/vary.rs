@@ -23,6 +23,14 @@ pub struct Variation {
 }
 
 impl Variation {
+    /// The piece as it is.
+    pub const NONE: Self = Self {
+        turned: None,
+        mirrored: false,
+        flipped: false,
+        gain: 1.0,
+    };
+
     /// Draws one.
     pub fn draw(options: &SimulationOptions, rng: &mut impl Rng) -> Self {
         let turned = rng
@@ -80,13 +88,6 @@ mod tests {
     use super::*;
     use crate::random::Seed;
 
-    const STILL: Variation = Variation {
-        turned: None,
-        mirrored: false,
-        flipped: false,
-        gain: 1.0,
-    };
-
     fn piece() -> Array3<f32> {
         Array3::from_shape_fn((2, 3, 4), |(c, y, x)| (c * 12 + y * 4 + x) as f32 / 23.0)
     }
@@ -96,18 +97,18 @@ mod tests {
         let piece = piece();
         let mirrored = Variation {
             mirrored: true,
-            ..STILL
+            ..Variation::NONE
         };
         let flipped = Variation {
             flipped: true,
-            ..STILL
+            ..Variation::NONE
         };
         let (left, down) = (mirrored.of(piece.clone()), flipped.of(piece.clone()));
         for ((c, y, x), v) in piece.indexed_iter() {
             assert_eq!(left[[c, y, 3 - x]], *v);
             assert_eq!(down[[c, 2 - y, x]], *v);
         }
-        assert_eq!(STILL.of(piece.clone()), piece);
+        assert_eq!(Variation::NONE.of(piece.clone()), piece);
     }
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
             mirrored: true,
             flipped: true,
             gain: 0.4,
-            ..STILL
+            ..Variation::NONE
         };
         let expected = Array2::from_shape_fn((3, 4), |(y, x)| y == 2 && x >= 2);
         assert_eq!(variation.of_region(&region), expected);

@@ -132,6 +132,7 @@ fn lay_out(rows: &[Vec<RgbImage>]) -> RgbImage {
 mod tests {
     use super::*;
     use crate::draem::model::Drawing;
+    use crate::draem::vary::Variation;
 
     fn sample(channels: usize) -> Simulated {
         let good = Array3::from_elem((channels, 32, 40), 0.5);
@@ -143,6 +144,7 @@ mod tests {
             good,
             defective,
             mask,
+            variation: Variation::NONE,
         }
     }
 
