@@ -118,7 +118,8 @@ fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, g: &Geometry, purpose: Us
                 // SAFETY: as above; nothing is accumulated.
                 unsafe { multiply(out, plane, false, weights, windows) };
             });
-            for (filter, b) in bias.into_iter().flatten().enumerate() {
+            let Some(bias) = bias else { return };
+            for (filter, b) in bias.iter().enumerate() {
                 // SAFETY: as above, and written by the product just now.
                 let row =
                     unsafe { std::slice::from_raw_parts_mut(out.add(filter * plane), columns) };
