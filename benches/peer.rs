@@ -2,6 +2,7 @@
 //! programs: reads one request a line on standard input, answers one line.
 //!
 //! ```text
+//! precision float32|bfloat16   of the networks loaded from here on
 //! load NAME resnet18|resnet50|draem WEIGHTS.safetensors
 //! infer NAME BATCH     -> milliseconds, then sampled outputs of the first picture
 //! train NAME BATCH     -> milliseconds of one step
@@ -17,6 +18,7 @@ use goma::nn::engine::Engine;
 use goma::nn::layers::Mode;
 use goma::nn::optim::{Adam, AdamOptions};
 use goma::nn::parameters::Parameters;
+use goma::nn::precision::{Precision, Work};
 use goma::nn::resnet::{Classifier, Depth, ResNet, ResNetConfig};
 use goma::random::Seed;
 use std::collections::HashMap;
@@ -151,6 +153,11 @@ fn main() -> Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match words[..] {
+            ["precision", name] => {
+                let precision = Precision::named(name).ok_or("unknown precision")?;
+                precision.choose(&Device::Cpu, Work::Scoring)?;
+                "chosen".to_string()
+            }
             ["load", name, kind, path] => {
                 peers.insert(name.into(), Peer::load(kind, path)?);
                 "loaded".to_string()
@@ -167,7 +174,7 @@ fn main() -> Result<()> {
             }
             ["memory"] => memory().unwrap_or_default().to_string(),
             // `cargo bench` starts every benchmark without a request.
-            _ => "load, infer, train or memory expected".to_string(),
+            _ => "precision, load, infer, train or memory expected".to_string(),
         };
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}")?;

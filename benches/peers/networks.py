@@ -1,12 +1,14 @@
 """Times goma's networks beside PyTorch, onnxruntime and OpenVINO, interleaved in one run.
 
     python networks.py PEER [--rounds 15] [--only infer|train] [--threads 2] [--simd avx2]
+                       [--precision bfloat16]
 
 PEER is the program that `cargo bench --bench peer --no-run` builds (target/release/deps/peer-*).
 Needs torch, torchvision, safetensors, onnx, onnxscript, onnxruntime and openvino. All programs get the same random
 weights and pictures. The run ends if goma's outputs are further from PyTorch's in double precision
 than 1e-4 of the largest value and three times as far as PyTorch's own in single precision (random
-networks magnify rounding). Run it while nothing else runs. Prints medians in milliseconds and the ratio
+networks magnify rounding). With --precision bfloat16 all but onnxruntime, which has no such networks, run
+inference in bfloat16, and outputs are held against PyTorch's error in bfloat16. Run it while nothing else runs. Prints medians in milliseconds and the ratio
 peer / goma with its quartiles over the rounds (above 1: goma is faster); of training steps also the
 peak memory, each program's in a process of its own.
 """
@@ -26,8 +28,11 @@ parser.add_argument("--rounds", type=int, default=15)
 parser.add_argument("--only", choices=["infer", "train"])
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--simd", help="avx2: keep all programs to AVX2")
+parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
 parser.add_argument("--peak-of", nargs=3, help=argparse.SUPPRESS)
 args = parser.parse_args()
+if args.precision == "bfloat16":
+    args.only = "infer"
 if args.simd == "avx2":  # before the libraries are loaded
     os.environ.update(GOMA_SIMD="avx2", ONEDNN_MAX_CPU_ISA="AVX2", ATEN_CPU_CAPABILITY="avx2",
                       MKL_ENABLE_INSTRUCTIONS="AVX2")
@@ -120,6 +125,8 @@ def inference(folder):
     import onnxruntime
     import openvino
     goma = Goma()
+    goma.ask("precision", args.precision)
+    short = args.precision == "bfloat16"
     for name, (kind, make, side) in NETWORKS.items():
         network = make().eval()
         x = pictures(8, side)
@@ -135,7 +142,8 @@ def inference(folder):
         save(network, x, weights)
         goma.ask("load", name, kind, weights)
         with torch.no_grad():
-            single = network(x[:1]).numpy().reshape(-1)
+            with torch.autocast("cpu", torch.bfloat16, enabled=short):
+                single = network(x[:1]).float().numpy().reshape(-1)
             double = copy.deepcopy(network).double()(x[:1].double()).numpy().reshape(-1)
         every = -(-len(double) // 64)
         scale = np.abs(double).max()
@@ -153,14 +161,15 @@ def inference(folder):
             session = onnxruntime.InferenceSession(str(onnx), options,
                                                    providers=["CPUExecutionProvider"])
             core = openvino.Core()
-            config = {"INFERENCE_NUM_THREADS": args.threads, "INFERENCE_PRECISION_HINT": "f32"}
+            config = {"INFERENCE_NUM_THREADS": args.threads,
+                      "INFERENCE_PRECISION_HINT": "bf16" if short else "f32"}
             compiled = core.compile_model(str(onnx), "CPU", config)
             last = network.to(memory_format=torch.channels_last)
             x_last = x[:batch].to(memory_format=torch.channels_last)
             numpy = x[:batch].numpy()
 
             def eager():
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=short):
                     return last(x_last)
 
             programs = {
@@ -168,6 +177,8 @@ def inference(folder):
                 "onnxruntime": lambda: timed(lambda: session.run(None, {"x": numpy})[0]),
                 "OpenVINO": lambda: timed(lambda: compiled(numpy)[0]),
             }
+            if short:
+                del programs["onnxruntime"]
             times = {"goma": [], **{p: [] for p in programs}}
             for _ in range(args.rounds + 2):
                 times["goma"].append(float(goma.ask("infer", name, batch)[0]))

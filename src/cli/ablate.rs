@@ -2,7 +2,7 @@
 
 use super::data::DataArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::ablation::tables::{self, Spread, values};
 use goma::ablation::{self, Bench, Grid, Results, RunResult, slug};
@@ -111,7 +111,7 @@ pub fn run(args: &AblateArgs, common: &Common, terminal: &Terminal) -> Result<Ou
             ));
         }
     }
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let existing = match (args.force, args.resume) {
         (true, _) => Existing::Replace,
         (_, true) => Existing::Continue,

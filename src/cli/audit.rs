@@ -2,7 +2,7 @@
 
 use super::data::DataArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::audit::{AuditOptions, Eyes, audit, corrections, write_audit};
 use goma::classifier::{ClassifierOptions, LogisticOptions, Method};
@@ -91,7 +91,7 @@ pub fn run(args: &AuditArgs, common: &Common, terminal: &Terminal) -> Result<Out
         suspects: args.suspects,
     };
     options.check()?;
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let mut open = args.reading.options();
     let bundle = match &args.bundle {
         None => None,

@@ -2,7 +2,7 @@
 
 use super::data::DataArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::bench::{self, Benchmark};
 use goma::data::inputs::find_inputs;
@@ -45,7 +45,7 @@ pub struct BenchArgs {
 
 /// Runs the command.
 pub fn run(args: &BenchArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Scoring)?;
     let scratch = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
     let bundle = match &args.bundle {
         Some(folder) => store::open(folder, &device)?,

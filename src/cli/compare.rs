@@ -3,7 +3,7 @@
 use super::data::DataArgs;
 use super::observer::Terminal;
 use super::train::{baseline, read_pictures, read_weights};
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use goma::baseline::Kind;
@@ -135,7 +135,7 @@ pub fn run(args: &CompareArgs, common: &Common, terminal: &Terminal) -> Result<O
         None => Vec::new(),
         Some(folder) => read_pictures(folder, settings.draem.size, limits)?,
     };
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let cache = Cache::new(&args.cache.clone().unwrap_or_else(|| args.out.join("cache")));
     let job = Job {
         dataset: &dataset,

@@ -3,7 +3,7 @@
 use super::data::DataArgs;
 use super::observer::Terminal;
 use super::score::Job;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::data::annotation::GOOD;
 use goma::data::dataset::{Dataset, OpenOptions};
@@ -60,7 +60,7 @@ pub fn run(args: &DemoArgs, common: &Common, terminal: &Terminal) -> Result<Outc
     } else {
         Existing::Refuse
     };
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let config = match &common.config {
         None => None,
         Some(path) => Some(std::fs::read_to_string(path).map_err(Error::io("read", path))?),

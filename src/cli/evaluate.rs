@@ -7,7 +7,7 @@ mod text;
 use super::data::DataArgs;
 use super::inspected::InspectedArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::data::dataset::Dataset;
 use goma::data::reader::ImageReader;
@@ -139,7 +139,7 @@ fn of_bundle(
     common: &Common,
     terminal: &Terminal,
 ) -> Result<Outcome> {
-    let mut model = store::open_any(bundle, &super::device(common)?)?;
+    let mut model = store::open_any(bundle, &super::device(common, Work::Scoring)?)?;
     let mut reading = args.reading.options();
     let notes = args
         .inspected
@@ -163,7 +163,10 @@ fn of_bundle(
     let reader = ImageReader::new(dataset.format.clone(), reading.limits()).within(about.roi);
     let seed = Seed::new(common.seed).derive("evaluate", 0);
     let other = match &args.beside {
-        Some(path) => Some(store::open_any(path, &super::device(common)?)?),
+        Some(path) => Some(store::open_any(
+            path,
+            &super::device(common, Work::Scoring)?,
+        )?),
         None => None,
     };
     let mut inspectors = vec![model.inspector.as_ref()];

@@ -1,7 +1,7 @@
 //! `goma features`
 
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::data::dataset::OpenOptions;
 use goma::data::format::PixelFormat;
@@ -67,7 +67,7 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
         }
         .help("choose another name, or pass --force to replace it"));
     }
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Scoring)?;
     let bundle = bundle(args, &device)?;
     let (name, weights) = match &bundle {
         Some((_, hybrid)) => (

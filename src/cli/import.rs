@@ -3,7 +3,7 @@
 use super::data::DataArgs;
 use super::inspected::InspectedArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::{Args, Subcommand};
 use goma::data::dataset::Dataset;
 use goma::data::reader::ImageReader;
@@ -84,7 +84,7 @@ pub fn run(args: &ImportArgs, common: &Common, terminal: &Terminal) -> Result<Ou
 }
 
 fn draem(args: &DraemArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let mut reading = args.reading.options();
     let roi = args.inspected.roi(reading.limits())?;
     let reconstructive = Checkpoint::read(&args.reconstructive)?;

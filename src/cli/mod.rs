@@ -29,6 +29,7 @@ mod train;
 mod weights;
 
 use clap::{Args, Parser, Subcommand};
+use goma::nn::precision::Work;
 use goma::{Error, Result};
 use observer::Terminal;
 use std::io::Write;
@@ -73,8 +74,9 @@ pub struct Common {
     /// Where the networks run: auto, cpu or cuda:N
     #[arg(long, global = true, default_value = "auto")]
     pub device: String,
-    /// What a GPU's convolutions multiply: float32, tf32 (faster, 10 bits of
-    /// fraction) or bfloat16 (7 bits); the CPU takes float32
+    /// What convolutions multiply: float32, tf32 (GPUs; faster, 10 bits of
+    /// fraction) or bfloat16 (faster, 7 bits; on a CPU for scoring alone, if it
+    /// has AVX512-BF16 or AMX-BF16)
     #[arg(long, global = true, default_value = "float32", value_name = "NAME")]
     pub precision: String,
     /// Number of threads (default: all cores); results do not depend on it
@@ -179,9 +181,9 @@ fn run(cli: Cli) -> Result<Outcome> {
 }
 
 /// The device that `--device` names; `auto` is the first GPU if this build
-/// and machine have one, else the CPU. Its convolutions have the precision
-/// that `--precision` names.
-fn device(common: &Common) -> Result<candle_core::Device> {
+/// and machine have one, else the CPU. Convolutions have the precision that
+/// `--precision` names, as far as the device has it for this work.
+fn device(common: &Common, work: Work) -> Result<candle_core::Device> {
     use candle_core::Device;
     use goma::nn::precision::Precision;
     let precision = Precision::named(&common.precision).ok_or_else(|| {
@@ -203,7 +205,7 @@ fn device(common: &Common) -> Result<candle_core::Device> {
             Device::new_cuda(index)?
         }
     };
-    precision.choose(&device)?;
+    precision.choose(&device, work)?;
     Ok(device)
 }
 

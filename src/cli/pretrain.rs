@@ -1,7 +1,7 @@
 //! `goma pretrain`
 
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::files::{Existing, output_folder};
 use goma::pretrain::{self, PretrainOptions, Start, sheet};
@@ -66,7 +66,7 @@ pub fn run(args: &PretrainArgs, common: &Common, terminal: &Terminal) -> Result<
         ..PretrainOptions::default()
     };
     options.check()?;
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let folder = output_folder(out, existing, "loss.csv")?;
     match options.fit(&folder, start, &device, terminal)? {
         pretrain::Outcome::Stopped { step } => {

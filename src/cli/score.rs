@@ -4,7 +4,7 @@
 use super::data::DataArgs;
 use super::inspected::InspectedArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::data::inputs::{Input, Inputs, find_inputs};
 use goma::data::reader::ImageReader;
@@ -75,7 +75,7 @@ pub struct ScoreArgs {
 
 /// Runs the command.
 pub fn run(args: &ScoreArgs, common: &Common, terminal: &Terminal) -> Result<Outcome> {
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Scoring)?;
     let mut model = store::open_any(&args.bundle, &device)?;
     let notes = args
         .inspected
@@ -282,7 +282,10 @@ impl Job<'_> {
                 model: other.inspector.about().model.into(),
             }),
             seed: common.seed,
-            device: common.device.clone(),
+            device: match common.precision.as_str() {
+                "float32" => common.device.clone(),
+                other => format!("{}, {other}", common.device),
+            },
             threads: rayon::current_num_threads(),
             settings: serde_json::to_value(about.settings).unwrap_or_default(),
             fingerprint: Fingerprint::new()
@@ -292,6 +295,7 @@ impl Job<'_> {
                     self.beside.map_or("none", |(_, other)| &other.hash),
                 )
                 .with("input format", reader.format().to_string())
+                .with("precision", &common.precision)
                 .with(
                     "options",
                     format!("{} {}", self.options.maps, self.options.heatmaps),

@@ -7,7 +7,7 @@ pub use baseline::start;
 use super::data::DataArgs;
 use super::inspected::InspectedArgs;
 use super::observer::Terminal;
-use super::{Common, Outcome};
+use super::{Common, Outcome, Work};
 use clap::Args;
 use goma::bundled;
 use goma::data::annotation::GOOD;
@@ -183,7 +183,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     };
     // Everything that can be wrong with the command line has been found by now:
     // only then may an old bundle go.
-    let device = super::device(common)?;
+    let device = super::device(common, Work::Training)?;
     let target = args.target();
     let out = begin_folder(target, existing(args), args.resume)?;
     let settings_file = out.join(SETTINGS_FILE);

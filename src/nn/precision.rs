@@ -1,21 +1,32 @@
-//! With what precision a GPU computes convolutions.
+//! With what precision convolutions are computed.
 
+use super::kernels::nhwc::bfloat16::Unit;
 use crate::error::{Error, Result};
 use candle_core::Device;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The numbers that a GPU's convolutions multiply; sums are `f32` always, and
-/// so is everything else.
+/// The numbers that convolutions multiply; sums are `f32` always. On a GPU
+/// everything else is, too; a CPU that scores in bfloat16 also stores the
+/// images between two convolutions so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// `f32`, as on the CPU.
+    /// `f32`.
     #[default]
     Float32,
     /// `f32` rounded to 10 bits of fraction: several times faster on GPUs from
     /// compute capability 8.0 on.
     Tf32,
-    /// 7 bits of fraction, half the memory traffic.
+    /// `f32` rounded to 7 bits of fraction, half the memory traffic.
     Bfloat16,
+}
+
+/// What networks are to be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Training, and comparing what was trained.
+    Training,
+    /// Trained networks alone.
+    Scoring,
 }
 
 impl Precision {
@@ -30,17 +41,28 @@ impl Precision {
         Some(all[index])
     }
 
-    /// Makes it the precision of all convolutions on GPUs from here on. Choose
-    /// once, before the first network runs.
+    /// Makes it the precision of all convolutions on GPUs from here on, and of
+    /// networks that score on the CPU. Choose once, before the first network is
+    /// made.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the device is the CPU, which computes in `f32`.
-    pub fn choose(self, device: &Device) -> Result<()> {
-        if device.is_cpu() && self != Self::Float32 {
-            return Err(Error::setting(
-                "precision",
-                format!("{} given, but the CPU computes in float32", self.name()),
-            ));
+    /// [`Error::Setting`] if the device is the CPU and the precision TF32, or
+    /// bfloat16 for other work than scoring or on a processor without it
+    /// (AVX512-BF16 or AMX-BF16).
+    pub fn choose(self, device: &Device, work: Work) -> Result<()> {
+        let missing = match (device, self, work) {
+            (Device::Cpu, Self::Tf32, _) => Some("only NVIDIA GPUs compute in it"),
+            (Device::Cpu, Self::Bfloat16, Work::Training) => Some(
+                "the CPU trains in float32: use bfloat16 with score, evaluate, features, bench",
+            ),
+            (Device::Cpu, Self::Bfloat16, Work::Scoring) if Unit::best().is_none() => {
+                Some("this processor has neither AVX512-BF16 nor AMX-BF16")
+            }
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            let reason = format!("{} given, but {missing}", self.name());
+            return Err(Error::setting("precision", reason));
         }
         CHOSEN.store(self as u8, Ordering::Relaxed);
         Ok(())
@@ -51,7 +73,6 @@ impl Precision {
     }
 
     /// What was chosen last.
-    #[cfg(feature = "cuda")]
     pub(super) fn chosen() -> Self {
         match CHOSEN.load(Ordering::Relaxed) {
             1 => Self::Tf32,
@@ -68,12 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_computes_in_float32_alone() {
-        assert!(Precision::Float32.choose(&Device::Cpu).is_ok());
-        for name in ["tf32", "bfloat16"] {
-            let precision = Precision::named(name).unwrap();
-            assert!(precision.choose(&Device::Cpu).is_err());
+    fn the_cpu_trains_in_float32_alone_and_never_computes_in_tf32() {
+        let choose = |name, work| Precision::named(name).unwrap().choose(&Device::Cpu, work);
+        for work in [Work::Training, Work::Scoring] {
+            assert!(choose("float32", work).is_ok());
+            assert!(choose("tf32", work).is_err());
         }
+        assert!(choose("bfloat16", Work::Training).is_err());
         assert_eq!(Precision::named("float16"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{SETTINGS_FILE, TrainArgs, existing, read_weights, table};
 use crate::cli::observer::Terminal;
-use crate::cli::{Common, Outcome};
+use crate::cli::{Common, Outcome, Work};
 use goma::baseline::network::{SummaryRow, summary};
 use goma::baseline::options::StartWeights;
 use goma::baseline::start::architecture;
@@ -104,7 +104,7 @@ pub fn run(asked: Asked<'_>, common: &Common, terminal: &Terminal) -> Result<Out
         let rows = summary(&architecture, options.size, outputs)?;
         return print_summary(&rows, common);
     }
-    let device = crate::cli::device(common)?;
+    let device = crate::cli::device(common, Work::Training)?;
     let target = args.target();
     let out = super::begin_folder(target, existing(args), args.resume)?;
     let settings_file = out.join(SETTINGS_FILE);

@@ -11,6 +11,7 @@
 //! Results do not depend on the number of threads, nor on the other pictures
 //! of a call: an output value is always the same sum in the same order.
 
+mod arithmetic;
 mod graph;
 mod plan;
 
@@ -18,26 +19,40 @@ pub(crate) use graph::Op;
 pub use graph::{Conv, Graph, Id};
 
 use super::kernels::matrix::square_products;
+use super::kernels::nhwc::Element;
+use super::kernels::nhwc::bfloat16::Unit;
 use super::kernels::simd;
+use super::precision::Precision;
 use crate::error::{Error, Result};
+use arithmetic::{Arithmetic, Bfloat16, Float32};
 use plan::Plan;
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes.
+const CACHE_LINE: usize = 64;
 
 /// A trained network, ready for pictures of any size it can work on.
 pub struct Engine {
     graph: Graph,
-    level: simd::Level,
-    plans: Mutex<HashMap<(usize, usize), Arc<Plan>>>,
-    /// Arenas that no pass uses now.
-    arenas: Mutex<Vec<Vec<f32>>>,
+    passes: Passes,
+}
+
+/// The plans made so far, of the engine's arithmetic.
+enum Passes {
+    Float32(Cache<Float32>),
+    Bfloat16(Cache<Bfloat16>),
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let arithmetic: &dyn std::fmt::Debug = match &self.passes {
+            Passes::Float32(cache) => &cache.arithmetic,
+            Passes::Bfloat16(cache) => &cache.arithmetic,
+        };
         f.debug_struct("Engine")
-            .field("level", &self.level)
+            .field("arithmetic", arithmetic)
             .finish_non_exhaustive()
     }
 }
@@ -47,19 +62,29 @@ impl std::fmt::Debug for Engine {
 pub type Outputs = Vec<Vec<f32>>;
 
 impl Engine {
-    /// Runs `graph` with the widest instruction set of this machine, or that
-    /// which the environment variable `GOMA_SIMD` (`avx2`, `baseline`) names.
+    /// Runs `graph` in the [`Precision`] chosen last: in `f32` with the widest
+    /// instruction set of this machine, or that which the environment variable
+    /// `GOMA_SIMD` (`avx2`, `baseline`) names; in bfloat16 with the unit that
+    /// this machine has for it.
     #[must_use]
     pub fn new(graph: Graph) -> Self {
-        Self::with_level(graph, simd::level())
+        match (Precision::chosen(), Unit::best()) {
+            (Precision::Bfloat16, Some(unit)) => Self::with_unit(graph, unit),
+            _ => Self::with_level(graph, simd::level()),
+        }
     }
 
     fn with_level(graph: Graph, level: simd::Level) -> Self {
         Self {
             graph,
-            level,
-            plans: Mutex::default(),
-            arenas: Mutex::default(),
+            passes: Passes::Float32(Cache::new(Float32(level))),
+        }
+    }
+
+    fn with_unit(graph: Graph, unit: Unit) -> Self {
+        Self {
+            graph,
+            passes: Passes::Bfloat16(Cache::new(Bfloat16(unit))),
         }
     }
 
@@ -77,7 +102,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Shape`] if the size is too small for the network.
     pub fn prepare(&self, height: usize, width: usize) -> Result<()> {
-        self.plan(height, width).map(drop)
+        match &self.passes {
+            Passes::Float32(cache) => cache.plan(&self.graph, height, width).map(drop),
+            Passes::Bfloat16(cache) => cache.plan(&self.graph, height, width).map(drop),
+        }
     }
 
     /// Runs pictures `[channels, height, width]`: side by side if there are
@@ -87,11 +115,45 @@ impl Engine {
     /// [`Error::Shape`] if a picture has another number of values, or the size
     /// is too small for the network.
     pub fn run(&self, pictures: &[&[f32]], height: usize, width: usize) -> Result<Vec<Outputs>> {
-        let plan = self.plan(height, width)?;
         let expected = self.graph.channels() * height * width;
         if let Some(other) = pictures.iter().find(|p| p.len() != expected) {
             return Err(Error::shape("values of a picture", other.len(), expected));
         }
+        match &self.passes {
+            Passes::Float32(cache) => cache.run(&self.graph, pictures, height, width),
+            Passes::Bfloat16(cache) => cache.run(&self.graph, pictures, height, width),
+        }
+    }
+}
+
+/// Height and width of a picture.
+type Size = (usize, usize);
+
+/// Plans by picture size, and the memory that they run in.
+struct Cache<A: Arithmetic> {
+    arithmetic: A,
+    plans: Mutex<HashMap<Size, Arc<Plan<A>>>>,
+    /// Arenas that no pass uses now.
+    arenas: Mutex<Vec<Vec<A::Element>>>,
+}
+
+impl<A: Arithmetic> Cache<A> {
+    fn new(arithmetic: A) -> Self {
+        Self {
+            arithmetic,
+            plans: Mutex::default(),
+            arenas: Mutex::default(),
+        }
+    }
+
+    fn run(
+        &self,
+        graph: &Graph,
+        pictures: &[&[f32]],
+        height: usize,
+        width: usize,
+    ) -> Result<Vec<Outputs>> {
+        let plan = self.plan(graph, height, width)?;
         let threads = rayon::current_num_threads();
         let (many, few) = pictures.split_at(pictures.len() / threads * threads);
         let mut outputs: Vec<Outputs> = if threads > 1 {
@@ -105,25 +167,29 @@ impl Engine {
         Ok(outputs)
     }
 
-    fn pass(&self, plan: &Plan, picture: &[f32], parallel: bool) -> Outputs {
-        let mut arena = self.lock_arenas().pop().unwrap_or_default();
-        arena.resize(arena.len().max(plan.arena()), 0.0);
-        let outputs = plan.run(&mut arena, picture, parallel);
-        self.lock_arenas().push(arena);
+    fn pass(&self, plan: &Plan<A>, picture: &[f32], parallel: bool) -> Outputs {
+        // Buffers begin at lines of the cache if the arena does.
+        let line = CACHE_LINE / size_of::<A::Element>();
+        let mut memory = self.lock_arenas().pop().unwrap_or_default();
+        memory.resize(memory.len().max(plan.arena() + line), A::Element::ZERO);
+        let start = memory.as_ptr().align_offset(CACHE_LINE);
+        let arena = &mut memory[start..][..plan.arena()];
+        let outputs = plan.run(arena, picture, parallel);
+        self.lock_arenas().push(memory);
         outputs
     }
 
-    fn lock_arenas(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
+    fn lock_arenas(&self) -> MutexGuard<'_, Vec<Vec<A::Element>>> {
         // An arena is scratch space: whoever panicked has taken his along.
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self, height: usize, width: usize) -> Result<Arc<Plan>> {
+    fn plan(&self, graph: &Graph, height: usize, width: usize) -> Result<Arc<Plan<A>>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&(height, width)) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Plan::new(&self.graph, height, width, self.level)?);
+        let plan = Arc::new(Plan::new(graph, height, width, self.arithmetic)?);
         plans.insert((height, width), plan.clone());
         Ok(plan)
     }

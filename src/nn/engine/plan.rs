@@ -2,13 +2,15 @@
 //! kernel computes it, and in which order.
 
 use super::Outputs;
+use super::arithmetic::Arithmetic;
 use super::graph::{Graph, Id, Op};
 use crate::error::Result;
-use crate::nn::kernels::nhwc::conv::{ConvSpec, Convolution};
-use crate::nn::kernels::nhwc::winograd::Winograd;
+use crate::nn::kernels::nhwc::conv::ConvSpec;
 use crate::nn::kernels::nhwc::{GROUP, Segment, View, pool, transfer, upsample};
-use crate::nn::kernels::simd::Level;
 use std::ops::Range;
+
+/// Buffers begin at multiples of so many values: whole lines of the cache.
+const LINE: usize = 32;
 
 /// An image's memory: its own, or that of the concatenation it is part of.
 struct Buffer {
@@ -17,14 +19,22 @@ struct Buffer {
     pixel: usize,
     /// Pixels of zeros on each side: the largest padding of its readers.
     frame: usize,
+    /// Pixels after it that may be read, without effect.
+    surplus: usize,
     /// First step that writes it, last that reads it.
     life: (usize, usize),
     start: usize,
 }
 
 impl Buffer {
+    /// Values of the image and its frame.
     fn len(&self) -> usize {
         (self.size.0 + 2 * self.frame) * (self.size.1 + 2 * self.frame) * self.pixel
+    }
+
+    /// Values from its start to where another may begin.
+    fn reach(&self) -> usize {
+        (self.len() + self.surplus * self.pixel).next_multiple_of(LINE)
     }
 }
 
@@ -36,24 +46,20 @@ struct Frame {
     frame: usize,
 }
 
-enum Kernel {
+enum Kernel<A: Arithmetic> {
     Put,
-    Direct {
-        conv: Convolution,
-        residual: Option<View>,
-    },
-    Winograd {
-        conv: Winograd,
+    Conv {
+        conv: A::Conv,
         residual: Option<View>,
     },
     MaxPool(usize, usize, usize),
     Upsample2x,
 }
 
-struct Step {
+struct Step<A: Arithmetic> {
     /// Memory may have held another image before: its frame is cleared anew.
     frame: Option<Frame>,
-    kernel: Kernel,
+    kernel: Kernel<A>,
     x: View,
     y: View,
 }
@@ -64,17 +70,17 @@ enum Output {
 }
 
 /// A graph, ready to run on pictures of one size.
-pub(super) struct Plan {
-    steps: Vec<Step>,
+pub(super) struct Plan<A: Arithmetic> {
+    steps: Vec<Step<A>>,
     outputs: Vec<Output>,
     arena: usize,
 }
 
-impl Plan {
-    pub fn new(graph: &Graph, height: usize, width: usize, level: Level) -> Result<Self> {
+impl<A: Arithmetic> Plan<A> {
+    pub fn new(graph: &Graph, height: usize, width: usize, arithmetic: A) -> Result<Self> {
         let sizes = graph.sizes(height, width)?;
         let homes = homes(graph);
-        let mut buffers = buffers(graph, &sizes, &homes);
+        let mut buffers = buffers::<A>(graph, &sizes, &homes);
         let used = |i: &usize| homes[*i].0 == *i && !matches!(graph.nodes[*i].op, Op::Mean(_));
         let used: Vec<usize> = (0..graph.nodes.len()).filter(used).collect();
         let arena = place(&mut buffers, used);
@@ -101,19 +107,8 @@ impl Plan {
                         padding: conv.padding,
                         relu: *relu,
                     };
-                    let (weights, bias, inputs) = (&conv.weights, &conv.bias, &x.segments);
-                    let kernel = if Winograd::pays(spec, inputs, bias.len(), sizes[i], level) {
-                        Kernel::Winograd {
-                            conv: Winograd::new(spec, weights, bias, level),
-                            residual,
-                        }
-                    } else {
-                        Kernel::Direct {
-                            conv: Convolution::new(spec, weights, bias, inputs, level),
-                            residual,
-                        }
-                    };
-                    (x, kernel)
+                    let conv = arithmetic.conv(conv, spec, &x, sizes[i]);
+                    (x, Kernel::Conv { conv, residual })
                 }
                 Op::MaxPool {
                     x,
@@ -161,7 +156,7 @@ impl Plan {
     }
 
     /// Runs one picture.
-    pub fn run(&self, arena: &mut [f32], picture: &[f32], parallel: bool) -> Outputs {
+    pub fn run(&self, arena: &mut [A::Element], picture: &[f32], parallel: bool) -> Outputs {
         assert!(arena.len() >= self.arena);
         for step in &self.steps {
             step.run(arena, picture, parallel);
@@ -176,8 +171,8 @@ impl Plan {
     }
 }
 
-impl Step {
-    fn run(&self, arena: &mut [f32], picture: &[f32], parallel: bool) {
+impl<A: Arithmetic> Step<A> {
+    fn run(&self, arena: &mut [A::Element], picture: &[f32], parallel: bool) {
         let (x, y) = (&self.x, &self.y);
         if let Some(frame) = &self.frame {
             let memory = &mut arena[frame.memory.clone()];
@@ -185,9 +180,8 @@ impl Step {
         }
         match &self.kernel {
             Kernel::Put => transfer::put(arena, picture, y),
-            Kernel::Direct { conv, residual } => conv.run(arena, x, y, residual.as_ref(), parallel),
-            Kernel::Winograd { conv, residual } => {
-                conv.run(arena, x, y, residual.as_ref(), parallel);
+            Kernel::Conv { conv, residual } => {
+                A::run(conv, arena, x, y, residual.as_ref(), parallel);
             }
             &Kernel::MaxPool(kernel, stride, padding) => {
                 pool::max_pool(arena, x, y, (kernel, stride, padding), parallel);
@@ -229,7 +223,11 @@ fn segments(graph: &Graph, i: usize) -> Vec<Segment> {
 }
 
 /// One buffer for each image; those of parts of a concatenation stay unused.
-fn buffers(graph: &Graph, sizes: &[(usize, usize)], homes: &[(usize, usize)]) -> Vec<Buffer> {
+fn buffers<A: Arithmetic>(
+    graph: &Graph,
+    sizes: &[(usize, usize)],
+    homes: &[(usize, usize)],
+) -> Vec<Buffer> {
     let mut buffers: Vec<Buffer> = (0..graph.nodes.len())
         .map(|i| {
             let channels: usize = segments(graph, i)
@@ -240,6 +238,7 @@ fn buffers(graph: &Graph, sizes: &[(usize, usize)], homes: &[(usize, usize)]) ->
                 size: sizes[i],
                 pixel: channels,
                 frame: 0,
+                surplus: 0,
                 life: (i, i),
                 start: 0,
             }
@@ -255,6 +254,7 @@ fn buffers(graph: &Graph, sizes: &[(usize, usize)], homes: &[(usize, usize)]) ->
                 && read.0 == x
             {
                 buffer.frame = buffer.frame.max(conv.padding);
+                buffer.surplus = buffer.surplus.max(A::surplus(conv.stride));
             }
         }
     }
@@ -281,18 +281,18 @@ fn place(buffers: &mut [Buffer], mut used: Vec<usize>) -> usize {
             .iter()
             .map(|&p| &buffers[p])
             .filter(|other| other.life.0 <= life.1 && life.0 <= other.life.1)
-            .map(|other| other.start..other.start + other.len())
+            .map(|other| other.start..other.start + other.reach())
             .collect();
         taken.sort_by_key(|range| range.start);
         let mut start = 0;
         for range in taken {
-            if start + buffers[i].len() <= range.start {
+            if start + buffers[i].reach() <= range.start {
                 break;
             }
             start = start.max(range.end);
         }
         buffers[i].start = start;
-        arena = arena.max(start + buffers[i].len());
+        arena = arena.max(start + buffers[i].reach());
         placed.push(i);
     }
     arena

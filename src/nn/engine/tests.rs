@@ -10,6 +10,7 @@ use crate::nn::resnet::{Depth, ResNet, ResNetConfig};
 use crate::nn::{init::Init, ops};
 use crate::random::Seed;
 use candle_core::{Device, Tensor};
+use half::bf16;
 use proptest::prelude::*;
 use rand::Rng;
 use std::collections::HashMap;
@@ -50,6 +51,24 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
         // after some twenty layers.
         assert!((a - b).abs() < 3e-5 * scale, "{what}, value {i}: {a} {b}");
     }
+}
+
+/// In bfloat16: the largest error as a share of the largest value.
+fn assert_near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    let worst = errors.fold(0.0f32, |m, e| if e <= m { m } else { e });
+    assert!(worst <= tolerance * scale, "{what}: {worst} of {scale}");
+}
+
+/// An engine whose memory holds NaN, as if an earlier picture had left it.
+fn spoilt(graph: Graph, unit: Unit) -> Engine {
+    let engine = Engine::with_unit(graph, unit);
+    if let Passes::Bfloat16(cache) = &engine.passes {
+        cache.lock_arenas().push(vec![bf16::NAN; 1 << 22]);
+    }
+    engine
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -96,6 +115,13 @@ fn draem_is_the_trained_network_at_any_width() {
                 &format!("{level:?} classes"),
             );
         }
+        for unit in Unit::available() {
+            let engine = spoilt(networks.graph(channels).unwrap(), unit);
+            let outputs = &engine.run(&[&x], size, size).unwrap()[0];
+            let what = format!("{unit:?} {wide}");
+            assert_near(&outputs[0], &values(&restored), 0.05, &what);
+            assert_near(&outputs[1], &values(&classes), 0.05, &what);
+        }
     }
 }
 
@@ -124,6 +150,16 @@ fn resnets_are_the_trained_networks_at_odd_sizes() {
                 let found = &engine.run(&[&x], height, width).unwrap()[0][0];
                 assert_close(found, &expected, &format!("{depth} {level:?} {height}"));
             }
+            for unit in Unit::available() {
+                let engine = spoilt(network.graph().unwrap(), unit);
+                let found = &engine.run(&[&x], height, width).unwrap()[0][0];
+                assert_near(
+                    found,
+                    &expected,
+                    0.02,
+                    &format!("{depth} {unit:?} {height}"),
+                );
+            }
         }
     }
 }
@@ -132,20 +168,26 @@ fn resnets_are_the_trained_networks_at_odd_sizes() {
 fn a_picture_gives_the_same_bytes_alone_among_others_and_on_any_threads() {
     let parameters = Parameters::new(Seed::new(8), &Device::Cpu);
     let networks = Networks::new(&parameters.root(), 2, 16, 8).unwrap();
-    let engine = Engine::new(networks.graph(2).unwrap());
+    let graph = || networks.graph(2).unwrap();
+    let mut engines = vec![Engine::new(graph())];
+    for unit in Unit::available() {
+        engines.push(Engine::with_unit(graph(), unit));
+    }
     let pictures: Vec<Vec<f32>> = (0..7).map(|i| picture(2, 96, 64, i)).collect();
     let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
-    let on = |threads: usize, pictures: &[&[f32]]| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| engine.run(pictures, 96, 64).unwrap())
-    };
-    let together = on(3, &pictures);
-    for (i, outputs) in together.iter().enumerate() {
-        assert_eq!(outputs, &on(1, &pictures[i..=i])[0]);
-        assert_eq!(outputs, &on(4, &pictures[i..=i])[0]);
+    for engine in engines {
+        let on = |threads: usize, pictures: &[&[f32]]| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| engine.run(pictures, 96, 64).unwrap())
+        };
+        let together = on(3, &pictures);
+        for (i, outputs) in together.iter().enumerate() {
+            assert_eq!(outputs, &on(1, &pictures[i..=i])[0]);
+            assert_eq!(outputs, &on(4, &pictures[i..=i])[0]);
+        }
     }
 }
 
@@ -206,6 +248,57 @@ proptest! {
             graph.output(y);
             let found = &Engine::with_level(graph, level).run(&[&x], height, width).unwrap()[0][0];
             assert_close(found, &values(&expected), &format!("{level:?}"));
+        }
+    }
+
+    /// In bfloat16, on numbers that it holds exactly: what is left is the
+    /// rounding of the results, half of 1 / 128.
+    #[test]
+    fn convolutions_in_bfloat16_are_the_plain_sums_rounded(
+        channels in 1usize..70,
+        filters in 1usize..70,
+        kernel in prop::sample::select(vec![1usize, 3, 5, 7]),
+        stride in 1usize..3,
+        height in 7usize..40,
+        width in 7usize..40,
+        with_residual: bool,
+        relu: bool,
+        seed: u64,
+    ) {
+        let rounded = |values: Vec<f32>| -> Vec<f32> {
+            values.into_iter().map(|v| bf16::from_f32(v).to_f32()).collect()
+        };
+        let x = rounded(picture(channels, height, width, seed ^ 1));
+        let weights = picture(filters * channels, kernel, kernel, seed ^ 2);
+        let weights = rounded(weights.into_iter().map(|w| w - 0.5).collect());
+        let tensor = Tensor::from_slice(&x, (1, channels, height, width), &Device::Cpu).unwrap();
+        let shape = (filters, channels, kernel, kernel);
+        let kernels = Tensor::from_slice(&weights, shape, &Device::Cpu).unwrap();
+        let mut expected = ops::conv2d(&tensor, &kernels, None, stride, kernel / 2).unwrap();
+        if with_residual {
+            expected = (&expected + &expected).unwrap();
+        }
+        if relu {
+            expected = ops::relu(&expected).unwrap();
+        }
+        let conv = || Conv {
+            weights: weights.clone(),
+            bias: vec![0.0; filters],
+            kernel,
+            stride,
+            padding: kernel / 2,
+            channels,
+        };
+        for unit in Unit::available() {
+            let (mut graph, x_id) = Graph::new(channels);
+            let residual = with_residual.then(|| graph.conv(x_id, conv(), None, false));
+            let y = graph.conv(x_id, conv(), residual, relu);
+            graph.output(y);
+            let found = &spoilt(graph, unit).run(&[&x], height, width).unwrap()[0][0];
+            for (found, expected) in found.iter().zip(values(&expected)) {
+                let error = (found - expected).abs();
+                prop_assert!(error < 4e-5 + expected.abs() / 200.0, "{unit:?} {found} {expected}");
+            }
         }
     }
 }

@@ -67,19 +67,19 @@ pub(super) unsafe fn filled(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>
 
 /// A destination that several threads write, each its own part.
 #[derive(Clone, Copy)]
-pub(super) struct Shared {
-    start: *mut f32,
+pub(super) struct Shared<T = f32> {
+    start: *mut T,
     len: usize,
 }
 
 // SAFETY: a plain address; every write through it is an unsafe call whose
 // caller sees to it that no two threads write the same element.
-unsafe impl Send for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
-    pub(super) fn new(data: &mut [MaybeUninit<f32>]) -> Self {
+impl<T: Copy> Shared<T> {
+    pub(super) fn new(data: &mut [MaybeUninit<T>]) -> Self {
         Self {
             start: data.as_mut_ptr().cast(),
             len: data.len(),
@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// The same, over memory that has been written before.
-    pub(super) fn over(data: &mut [f32]) -> Self {
+    pub(super) fn over(data: &mut [T]) -> Self {
         Self {
             start: data.as_mut_ptr(),
             len: data.len(),
@@ -99,7 +99,7 @@ impl Shared {
     /// # Safety
     /// The destination must still be borrowed by whoever made this, and no
     /// other thread may use an element that this one writes.
-    pub(super) unsafe fn at(self, index: usize, reach: usize) -> *mut f32 {
+    pub(super) unsafe fn at(self, index: usize, reach: usize) -> *mut T {
         assert!(index <= self.len && reach <= self.len - index);
         // SAFETY: `index` lies within the destination, or one past its end.
         unsafe { self.start.add(index) }
@@ -109,7 +109,7 @@ impl Shared {
     ///
     /// # Safety
     /// As for [`Shared::at`].
-    pub(super) unsafe fn slice<'a>(self, index: usize, len: usize) -> &'a mut [MaybeUninit<f32>] {
+    pub(super) unsafe fn slice<'a>(self, index: usize, len: usize) -> &'a mut [MaybeUninit<T>] {
         // SAFETY: within the destination (asserted by `at`), and not used by
         // anybody else, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.at(index, len).cast(), len) }

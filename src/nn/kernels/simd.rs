@@ -57,25 +57,25 @@ pub(in crate::nn) fn level() -> Level {
 macro_rules! vectorised {
     (
         $(#[$meta:meta])*
-        fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block
+        fn $name:ident $(<$t:ident: $bound:ident>)? ($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block
     ) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        fn $name($($arg: $kind),*) $(-> $result)? {
+        fn $name $(<$t: $bound>)? ($($arg: $kind),*) $(-> $result)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
-            fn portable($($arg: $kind),*) $(-> $result)? $body
+            fn portable $(<$t: $bound>)? ($($arg: $kind),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx512($($arg: $kind),*) $(-> $result)? {
+                fn avx512 $(<$t: $bound>)? ($($arg: $kind),*) $(-> $result)? {
                     portable($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $kind),*) $(-> $result)? {
+                fn avx2 $(<$t: $bound>)? ($($arg: $kind),*) $(-> $result)? {
                     portable($($arg),*)
                 }
                 match $crate::nn::kernels::simd::level() {

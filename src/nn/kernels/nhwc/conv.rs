@@ -1,7 +1,7 @@
 //! Convolution, channels last, directly: no window is written out.
 
 use super::tile::{End, Taps, Width, compute};
-use super::{Arena, GROUP, Segment, View, for_each};
+use super::{Arena, Element, GROUP, Segment, View, for_each};
 use crate::nn::kernels::simd::Level;
 
 /// Bytes of weights up to which all tiles of channels are computed for some
@@ -64,7 +64,12 @@ pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
 
 /// The arena, once all views are known to lie within it, `y` apart from the
 /// others, and `residual` to be of the size of `y`.
-pub(super) fn checked(arena: &mut [f32], x: &View, y: &View, residual: Option<&View>) -> Arena {
+pub(super) fn checked<T: Element>(
+    arena: &mut [T],
+    x: &View,
+    y: &View,
+    residual: Option<&View>,
+) -> Arena<T> {
     y.assert_within(arena.len());
     for read in [Some(x), residual].into_iter().flatten() {
         read.assert_within(arena.len());

@@ -2,13 +2,15 @@
 //! side by side, so that a vector holds one pixel's neighbouring channels and
 //! a convolution needs no rearrangement of its input.
 //!
-//! All images of a pass live in one arena of `f32`. A [`View`] says where an
+//! All images of a pass live in one arena, of `f32` or of bfloat16. A [`View`] says where an
 //! image lies in it: inside a frame of zeros (the padding of the convolutions
 //! that read it), or among the channels of a concatenation, which is therefore
 //! never copied together. Channels are filled up to whole groups of
 //! [`GROUP`]; the fillers are always 0.
 
+pub(in crate::nn) mod bfloat16;
 pub(in crate::nn) mod conv;
+mod element;
 pub(in crate::nn) mod pool;
 mod tile;
 pub(in crate::nn) mod transfer;
@@ -16,6 +18,7 @@ pub(in crate::nn) mod upsample;
 pub(in crate::nn) mod winograd;
 
 use super::buffer::Shared;
+pub(in crate::nn) use element::Element;
 
 /// Channels are stored in groups of this many: the shortest vector.
 pub(in crate::nn) const GROUP: usize = 8;
@@ -105,12 +108,12 @@ impl View {
 
 /// The memory of one pass, which the threads of a step share.
 #[derive(Clone, Copy)]
-struct Arena {
-    values: Shared,
+struct Arena<T = f32> {
+    values: Shared<T>,
 }
 
-impl Arena {
-    fn new(values: &mut [f32]) -> Self {
+impl<T: Element> Arena<T> {
+    fn new(values: &mut [T]) -> Self {
         Self {
             values: Shared::over(values),
         }
@@ -120,7 +123,7 @@ impl Arena {
     ///
     /// # Safety
     /// The arena is still borrowed, and no thread writes these values.
-    unsafe fn read<'a>(self, index: usize, len: usize) -> &'a [f32] {
+    unsafe fn read<'a>(self, index: usize, len: usize) -> &'a [T] {
         // SAFETY: within the arena (asserted by `at`), and not written, as the
         // caller promises.
         unsafe { std::slice::from_raw_parts(self.values.at(index, len), len) }
@@ -130,7 +133,7 @@ impl Arena {
     ///
     /// # Safety
     /// The arena is still borrowed, and no other thread uses these values.
-    unsafe fn write<'a>(self, index: usize, len: usize) -> &'a mut [f32] {
+    unsafe fn write<'a>(self, index: usize, len: usize) -> &'a mut [T] {
         // SAFETY: as for `read`, and used by nobody else.
         unsafe { std::slice::from_raw_parts_mut(self.values.at(index, len), len) }
     }

@@ -1,7 +1,7 @@
 //! Maximum and mean pooling, channels last.
 
 use super::conv::checked;
-use super::{View, for_each};
+use super::{Element, View, for_each};
 use crate::nn::kernels::simd::vectorised;
 
 /// The maximum of every `kernel` x `kernel` window; the padding counts as
@@ -9,8 +9,8 @@ use crate::nn::kernels::simd::vectorised;
 ///
 /// # Panics
 /// If sizes do not fit, a view lies outside the arena, or the two overlap.
-pub(in crate::nn) fn max_pool(
-    arena: &mut [f32],
+pub(in crate::nn) fn max_pool<T: Element>(
+    arena: &mut [T],
     x: &View,
     y: &View,
     (kernel, stride, padding): (usize, usize, usize),
@@ -31,7 +31,7 @@ pub(in crate::nn) fn max_pool(
             // SAFETY: both views lie within the arena; a task alone writes its
             // row, and reads what this step does not write.
             let out = unsafe { arena.write(y.at(row, column), y.span()) };
-            out.fill(f32::NEG_INFINITY);
+            out.fill(T::narrow(f32::NEG_INFINITY));
             for i in clipped(row, x.height) {
                 for j in clipped(column, x.width) {
                     // SAFETY: as above.
@@ -43,10 +43,11 @@ pub(in crate::nn) fn max_pool(
 }
 
 vectorised! {
-    fn raise(out: &mut [f32], values: &[f32]) {
+    fn raise<T: Element>(out: &mut [T], values: &[T]) {
         for (out, value) in out.iter_mut().zip(values) {
             // NaN stays NaN, as in training.
-            *out = if *value > *out || value.is_nan() { *value } else { *out };
+            let (a, b) = (value.widen(), out.widen());
+            *out = if a > b || a.is_nan() { *value } else { *out };
         }
     }
 }
@@ -55,7 +56,7 @@ vectorised! {
 ///
 /// # Panics
 /// If the view lies outside the arena.
-pub(in crate::nn) fn mean(arena: &[f32], x: &View) -> Vec<f32> {
+pub(in crate::nn) fn mean<T: Element>(arena: &[T], x: &View) -> Vec<f32> {
     x.assert_within(arena.len());
     let mut total = vec![0.0_f64; x.span()];
     for row in 0..x.height {
@@ -76,9 +77,9 @@ pub(in crate::nn) fn mean(arena: &[f32], x: &View) -> Vec<f32> {
 }
 
 vectorised! {
-    fn add(sum: &mut [f32], values: &[f32]) {
+    fn add<T: Element>(sum: &mut [f32], values: &[T]) {
         for (sum, value) in sum.iter_mut().zip(values) {
-            *sum += value;
+            *sum += value.widen();
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Images into the arena and out of it, `[c, h, w]` outside.
 
-use super::{GROUP, View};
+use super::{Element, GROUP, View};
 
 /// Writes an image `[c, h, w]`, fillers 0.
 ///
 /// # Panics
 /// If it has another size than the view, or the view lies outside the arena.
-pub(in crate::nn) fn put(arena: &mut [f32], image: &[f32], y: &View) {
+pub(in crate::nn) fn put<T: Element>(arena: &mut [T], image: &[f32], y: &View) {
     let plane = y.height * y.width;
     assert_eq!(image.len(), y.channels() * plane);
     y.assert_within(arena.len());
@@ -20,9 +20,9 @@ pub(in crate::nn) fn put(arena: &mut [f32], image: &[f32], y: &View) {
                 let at = row * y.width + column;
                 let (values, fillers) = pixel.split_at_mut(segment.channels);
                 for (c, value) in values.iter_mut().enumerate() {
-                    *value = planes[c * plane + at];
+                    *value = T::narrow(planes[c * plane + at]);
                 }
-                fillers.fill(0.0);
+                fillers.fill(T::ZERO);
             }
         }
         channel += segment.channels;
@@ -33,7 +33,7 @@ pub(in crate::nn) fn put(arena: &mut [f32], image: &[f32], y: &View) {
 ///
 /// # Panics
 /// If the view lies outside the arena.
-pub(in crate::nn) fn take(arena: &[f32], x: &View) -> Vec<f32> {
+pub(in crate::nn) fn take<T: Element>(arena: &[T], x: &View) -> Vec<f32> {
     x.assert_within(arena.len());
     let plane = x.height * x.width;
     let mut image = vec![0.0; x.channels() * plane];
@@ -45,7 +45,7 @@ pub(in crate::nn) fn take(arena: &[f32], x: &View) -> Vec<f32> {
                 let pixel = &arena[x.at(row, column) + segment.offset..][..segment.channels];
                 let at = row * x.width + column;
                 for (c, value) in pixel.iter().enumerate() {
-                    planes[c * plane + at] = *value;
+                    planes[c * plane + at] = value.widen();
                 }
             }
         }
@@ -56,8 +56,8 @@ pub(in crate::nn) fn take(arena: &[f32], x: &View) -> Vec<f32> {
 
 /// Lays `frame` pixels of zeros round an image of `height` x `width` pixels of
 /// `pixel` values; `image` begins and ends with the frame.
-pub(in crate::nn) fn clear_frame(
-    image: &mut [f32],
+pub(in crate::nn) fn clear_frame<T: Element>(
+    image: &mut [T],
     (height, width): (usize, usize),
     pixel: usize,
     frame: usize,
@@ -68,11 +68,11 @@ pub(in crate::nn) fn clear_frame(
         .enumerate()
     {
         if i < frame || i >= height + frame {
-            row.fill(0.0);
+            row.fill(T::ZERO);
         } else {
             let end = row.len() - side;
-            row[..side].fill(0.0);
-            row[end..].fill(0.0);
+            row[..side].fill(T::ZERO);
+            row[end..].fill(T::ZERO);
         }
     }
 }

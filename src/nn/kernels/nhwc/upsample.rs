@@ -1,14 +1,14 @@
 //! Bilinear doubling with aligned corners, channels last.
 
 use super::conv::checked;
-use super::{View, for_each};
+use super::{Element, View, for_each};
 use crate::nn::kernels::simd::vectorised;
 
 /// Output row i lies at input row `i (h - 1) / (2 h - 1)`, columns alike.
 ///
 /// # Panics
 /// As for [`super::pool::max_pool`].
-pub(in crate::nn) fn bilinear2x(arena: &mut [f32], x: &View, y: &View, parallel: bool) {
+pub(in crate::nn) fn bilinear2x<T: Element>(arena: &mut [T], x: &View, y: &View, parallel: bool) {
     assert_eq!((y.height, y.width), (2 * x.height, 2 * x.width));
     assert_eq!(x.segments, y.segments);
     let arena = checked(arena, x, y, None);
@@ -50,10 +50,11 @@ fn place(i: usize, side: usize) -> (usize, f32) {
 }
 
 vectorised! {
-    fn blend(out: &mut [f32], corners: [&[f32]; 4], weights: [f32; 4]) {
+    fn blend<T: Element>(out: &mut [T], corners: [&[T]; 4], weights: [f32; 4]) {
         let [a, b, c, d] = corners.map(|corner| &corner[..out.len()]);
         for (i, out) in out.iter_mut().enumerate() {
-            *out = weights[0] * a[i] + weights[1] * b[i] + weights[2] * c[i] + weights[3] * d[i];
+            let [a, b, c, d] = [a[i], b[i], c[i], d[i]].map(T::widen);
+            *out = T::narrow(weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d);
         }
     }
 }

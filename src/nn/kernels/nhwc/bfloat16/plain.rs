@@ -1,0 +1,35 @@
+//! The product as it is defined.
+
+use super::super::Element;
+use super::unit::{Product, Sums};
+use super::{STRIP, TILE};
+use half::bf16;
+
+/// # Safety
+/// As for [`Product::add_up`].
+pub(super) unsafe fn add_up(
+    product: &Product<'_>,
+    x: [*const bf16; 2],
+    weights: &[bf16],
+    tiles: usize,
+    sums: &mut Sums,
+) {
+    for (x, sums) in x.into_iter().zip(&mut sums.0) {
+        for (tile, sums) in sums.iter_mut().take(tiles).enumerate() {
+            *sums = [[0.0; TILE]; STRIP];
+            for (b, offset) in product.offsets.iter().enumerate() {
+                let weights = &weights[(b * tiles + tile) * product.depth * TILE..];
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    for value in 0..product.depth {
+                        // SAFETY: the caller's promise.
+                        let x = unsafe { *x.add(offset + p * product.step + value) };
+                        for (channel, sum) in sums.iter_mut().enumerate() {
+                            let pair = (value / 2 * TILE + channel) * 2;
+                            *sum += x.widen() * weights[pair + value % 2].widen();
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
