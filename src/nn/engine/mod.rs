@@ -156,14 +156,19 @@ impl<A: Arithmetic> Cache<A> {
         let plan = self.plan(graph, height, width)?;
         let threads = rayon::current_num_threads();
         let (many, few) = pictures.split_at(pictures.len() / threads * threads);
-        let mut outputs: Vec<Outputs> = if threads > 1 {
-            many.par_iter()
-                .map(|p| self.pass(&plan, p, false))
-                .collect()
-        } else {
-            many.iter().map(|p| self.pass(&plan, p, false)).collect()
-        };
-        outputs.extend(few.iter().map(|p| self.pass(&plan, p, true)));
+        // From a thread of the pool: else each step of a pass would be handed
+        // to the pool and waited for, which takes as long as a small step.
+        let outputs = rayon::scope(|_| {
+            let mut outputs: Vec<Outputs> = if threads > 1 {
+                many.par_iter()
+                    .map(|p| self.pass(&plan, p, false))
+                    .collect()
+            } else {
+                many.iter().map(|p| self.pass(&plan, p, false)).collect()
+            };
+            outputs.extend(few.iter().map(|p| self.pass(&plan, p, true)));
+            outputs
+        });
         Ok(outputs)
     }
 

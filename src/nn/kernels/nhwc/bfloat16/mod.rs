@@ -19,13 +19,15 @@
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod dot;
+mod finish;
 mod plain;
 mod unit;
 
 pub(in crate::nn) use unit::Unit;
 
 use super::conv::{ConvSpec, checked, padded_bias};
-use super::{Element, GROUP, Segment, View, for_each};
+use super::{GROUP, Segment, View, for_each};
+use finish::{End, finish};
 use half::bf16;
 use std::ops::Range;
 use unit::{Product, Sums};
@@ -362,71 +364,4 @@ fn tile_pairs(filters: usize) -> Vec<Range<usize>> {
         .step_by(2)
         .map(|first| first..tiles.min(first + 2))
         .collect()
-}
-
-/// What happens to the sums of neighbouring pixels.
-struct End<'a> {
-    /// One value a channel: 8 or 16.
-    bias: &'a [f32],
-    /// The first pixel's channels of the output, values to the next.
-    y: (*mut bf16, usize),
-    /// Added to each pixel.
-    residual: Option<(*mut bf16, usize)>,
-    relu: bool,
-}
-
-/// # Safety
-/// The machine has the unit. The addresses are good for the channels of each of
-/// the pixels, and nobody else uses those of `y`.
-unsafe fn finish(unit: Unit, end: &End<'_>, sums: &[[f32; TILE]]) {
-    // SAFETY (both): the caller's promise; the units have AVX-512.
-    match unit {
-        #[cfg(target_arch = "x86_64")]
-        Unit::Amx | Unit::Dot => unsafe { finish_avx512(end, sums) },
-        _ => unsafe { finish_pixels(end, sums) },
-    }
-}
-
-/// # Safety
-/// As for [`finish`].
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn finish_avx512(end: &End<'_>, sums: &[[f32; TILE]]) {
-    // SAFETY: the caller's promise.
-    unsafe { finish_pixels(end, sums) }
-}
-
-/// # Safety
-/// As for [`finish`].
-#[inline(always)]
-unsafe fn finish_pixels(end: &End<'_>, sums: &[[f32; TILE]]) {
-    // SAFETY (both): the caller's promise.
-    if end.bias.len() == TILE {
-        unsafe { finish_channels::<TILE>(end, sums) }
-    } else {
-        unsafe { finish_channels::<GROUP>(end, sums) }
-    }
-}
-
-/// # Safety
-/// As for [`finish`].
-#[inline(always)]
-unsafe fn finish_channels<const N: usize>(end: &End<'_>, sums: &[[f32; TILE]]) {
-    let bias: &[f32; N] = end.bias.try_into().expect("8 or 16 channels");
-    for (p, sums) in sums.iter().enumerate() {
-        let mut values: [f32; N] = std::array::from_fn(|i| sums[i] + bias[i]);
-        // SAFETY (both): the caller's promise; arrays of bfloat16 have no
-        // alignment beyond its own.
-        if let Some((from, pixel)) = end.residual {
-            let residual = unsafe { &*from.add(p * pixel).cast::<[bf16; N]>() };
-            for (value, residual) in values.iter_mut().zip(residual) {
-                *value += residual.widen();
-            }
-        }
-        let y = unsafe { &mut *end.y.0.add(p * end.y.1).cast::<[bf16; N]>() };
-        for (y, value) in y.iter_mut().zip(values) {
-            // NaN stays NaN.
-            *y = bf16::narrow(if end.relu && value < 0.0 { 0.0 } else { value });
-        }
-    }
 }
