@@ -8,7 +8,9 @@ Needs torch, torchvision, safetensors, onnx, onnxscript, onnxruntime and openvin
 weights and pictures. The run ends if goma's outputs are further from PyTorch's in double precision
 than 1e-4 of the largest value and three times as far as PyTorch's own in single precision (random
 networks magnify rounding). With --precision bfloat16 all but onnxruntime, which has no such networks, run
-inference in bfloat16, and outputs are held against PyTorch's error in bfloat16. Run it while nothing else runs. Prints medians in milliseconds and the ratio
+inference in bfloat16, and outputs are held against PyTorch's error in bfloat16. Before each program's
+turn there is a pause, in which the threads of the last one stop spinning, and one call that is not
+counted. Run it while nothing else runs. Prints medians in milliseconds and the ratio
 peer / goma with its quartiles over the rounds (above 1: goma is faster); of training steps also the
 peak memory, each program's in a process of its own.
 """
@@ -109,6 +111,13 @@ def timed(work):
     return 1e3 * (time.perf_counter() - begun), result
 
 
+def awake(work):
+    """The second of two calls, after a pause: see above."""
+    time.sleep(0.25)
+    work()
+    return work()
+
+
 def quartiles(values):
     low, middle, high = statistics.quantiles(values, n=4)
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
@@ -181,9 +190,9 @@ def inference(folder):
                 del programs["onnxruntime"]
             times = {"goma": [], **{p: [] for p in programs}}
             for _ in range(args.rounds + 2):
-                times["goma"].append(float(goma.ask("infer", name, batch)[0]))
+                times["goma"].append(float(awake(lambda: goma.ask("infer", name, batch))[0]))
                 for program, work in programs.items():
-                    times[program].append(work()[0])
+                    times[program].append(awake(work)[0])
             report(f"{name} {side}, batch {batch}", {p: t[2:] for p, t in times.items()})
 
 

@@ -260,24 +260,28 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     })
 }
 
-/// What classifier and threshold were fitted on, for people.
+/// What was fitted on which maps, for people.
 fn maps_sentence(settings: &Settings) -> String {
     let f = &settings.fitting;
+    let fitted = match settings.model {
+        ModelKind::Draem => "the threshold was fitted",
+        _ => "classifier and threshold were fitted",
+    };
     match f.maps {
         MapFitting::HeldOut => format!(
-            "classifier and threshold were fitted on maps of the defective pieces and of the {:.0}% \
-             of good pieces that the anomaly model did not see",
+            "{fitted} on maps of the defective pieces and of the {:.0}% of good pieces that the \
+             anomaly model did not see",
             100.0 * f.kept_back
         ),
         MapFitting::CrossFit => format!(
-            "classifier and threshold were fitted on maps from {} anomaly models, none of which \
-             had seen the pieces whose maps it drew",
+            "{fitted} on maps from {} anomaly models, none of which had seen the pieces whose maps \
+             it drew",
             f.cross_fit_parts
         ),
-        MapFitting::Seen => "classifier and threshold were fitted on maps of pieces that the \
-                             anomaly model was trained on, as the paper does: good pieces look \
-                             better there than a new one will"
-            .into(),
+        MapFitting::Seen => format!(
+            "{fitted} on maps of pieces that the anomaly model was trained on, as the paper does: \
+             good pieces look better there than a new one will"
+        ),
     }
 }
 
