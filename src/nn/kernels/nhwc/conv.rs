@@ -23,6 +23,18 @@ pub(in crate::nn) struct ConvSpec {
     pub relu: bool,
 }
 
+impl ConvSpec {
+    /// Panics unless `y` has the size and `channels` values a pixel that this
+    /// makes of `x`, which has the wanted segments and a frame wide enough.
+    pub(super) fn assert_fits(&self, x: &View, inputs: &[Segment], y: &View, channels: usize) {
+        let outputs = |side: usize| (side + 2 * self.padding - self.kernel) / self.stride + 1;
+        assert_eq!((y.height, y.width), (outputs(x.height), outputs(x.width)));
+        assert_eq!(x.segments, inputs);
+        assert_eq!(y.span(), channels);
+        assert!(x.frame >= self.padding);
+    }
+}
+
 /// Some output channels and where their weights begin.
 #[derive(Debug, Clone, Copy)]
 struct Block {
@@ -146,11 +158,7 @@ impl Convolution {
             padding,
             relu,
         } = self.spec;
-        let outputs = |side: usize| (side + 2 * padding - kernel) / stride + 1;
-        assert_eq!((y.height, y.width), (outputs(x.height), outputs(x.width)));
-        assert_eq!(x.segments, self.inputs);
-        assert_eq!(y.span(), self.bias.len());
-        assert!(x.frame >= padding);
+        self.spec.assert_fits(x, &self.inputs, y, self.bias.len());
         let arena = checked(arena, x, y, residual);
         let taps = Taps {
             kernel,

@@ -110,19 +110,33 @@ pub(super) unsafe fn session(depth: usize, work: impl FnOnce()) {
     work();
 }
 
-/// One block after the other: the blocks' places are read from a list.
+/// Two strips by one tile of output channels, in registers 0 and 2, one block
+/// after the other; the blocks' places are read from a list. A second tile's
+/// instructions go before the loop, into it, and after it.
 macro_rules! over_blocks {
     ($product:ident, $x:ident, $weights:ident, $sums:ident,
-     [$($before:literal)*] [$($block:literal)*] [$($after:literal)*]) => {
+     [$($before:literal)*] [$($second:literal)*] [$($after:literal)*]) => {
         asm!(
+            "tilezero tmm0",
+            "tilezero tmm2",
             $($before,)*
             "2:",
+            "tileloadd tmm6, [{weights} + 1*{row}]",
+            "add {weights}, {tile_bytes}",
             "mov {at}, [{offset}]",
-            $($block,)*
-            "add {weights}, {weights_step}",
+            "lea {at}, [{x0} + 2*{at}]",
+            "tileloadd tmm4, [{at} + 1*{step}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "mov {at}, [{offset}]",
+            "lea {at}, [{x1} + 2*{at}]",
+            "tileloadd tmm5, [{at} + 1*{step}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            $($second,)*
             "add {offset}, 8",
             "dec {blocks}",
             "jnz 2b",
+            "tilestored [{sums} + 1*{row}], tmm0",
+            "tilestored [{sums} + 1*{row} + 2048], tmm2",
             $($after,)*
             at = out(reg) _,
             offset = inout(reg) $product.offsets.as_ptr() => _,
@@ -132,7 +146,6 @@ macro_rules! over_blocks {
             step = in(reg) $product.step * size_of::<bf16>(),
             weights = inout(reg) $weights.as_ptr() => _,
             tile_bytes = in(reg) $product.depth * TILE * size_of::<bf16>(),
-            weights_step = in(reg) $weights.len() / $product.offsets.len() * size_of::<bf16>(),
             sums = in(reg) $sums,
             row = in(reg) ROW,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -143,74 +156,35 @@ macro_rules! over_blocks {
 }
 
 /// # Safety
-/// As for [`Product::add_up`], with weights of two tiles, within a
-/// [`session`].
-pub(super) unsafe fn two_tiles(
+/// As for [`Product::add_up`], within a [`session`]; there is a block at least.
+pub(super) unsafe fn add_up(
     product: &Product<'_>,
     x: [*const bf16; 2],
     weights: &[bf16],
+    tiles: usize,
     sums: &mut Sums,
 ) {
     let sums: *mut Sums = sums;
-    // SAFETY: blocks are read where the caller promises that they may be,
-    // weights as many as there are, and the sums have room for four registers.
-    unsafe {
-        over_blocks!(product, x, weights, sums,
-            ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"]
-            [
-                "tileloadd tmm6, [{weights} + 1*{row}]"
-                "lea {at}, [2*{at}]"
-                "add {at}, {x0}"
-                "tileloadd tmm4, [{at} + 1*{step}]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "sub {at}, {x0}"
-                "add {at}, {x1}"
-                "tileloadd tmm5, [{at} + 1*{step}]"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "lea {at}, [{weights} + {tile_bytes}]"
-                "tileloadd tmm7, [{at} + 1*{row}]"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tdpbf16ps tmm3, tmm5, tmm7"
-            ]
-            [
-                "tilestored [{sums} + 1*{row}], tmm0"
-                "tilestored [{sums} + 1*{row} + 1024], tmm1"
-                "tilestored [{sums} + 1*{row} + 2048], tmm2"
-                "tilestored [{sums} + 1*{row} + 3072], tmm3"
-            ]
-        );
-    }
-}
-
-/// # Safety
-/// As for [`Product::add_up`], with weights of one tile, within a [`session`].
-pub(super) unsafe fn one_tile(
-    product: &Product<'_>,
-    x: [*const bf16; 2],
-    weights: &[bf16],
-    sums: &mut Sums,
-) {
-    let sums: *mut Sums = sums;
-    // SAFETY: as for two tiles.
-    unsafe {
-        over_blocks!(product, x, weights, sums,
-            ["tilezero tmm0" "tilezero tmm2"]
-            [
-                "tileloadd tmm6, [{weights} + 1*{row}]"
-                "lea {at}, [2*{at}]"
-                "add {at}, {x0}"
-                "tileloadd tmm4, [{at} + 1*{step}]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "sub {at}, {x0}"
-                "add {at}, {x1}"
-                "tileloadd tmm5, [{at} + 1*{step}]"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-            ]
-            [
-                "tilestored [{sums} + 1*{row}], tmm0"
-                "tilestored [{sums} + 1*{row} + 2048], tmm2"
-                "/* {tile_bytes} */"
-            ]
-        );
+    // SAFETY (both): blocks are read where the caller promises that they may
+    // be, weights as many as there are, and the sums have room for four
+    // registers.
+    if tiles == 1 {
+        unsafe { over_blocks!(product, x, weights, sums, [] [] []) };
+    } else {
+        unsafe {
+            over_blocks!(product, x, weights, sums,
+                ["tilezero tmm1" "tilezero tmm3"]
+                [
+                    "tileloadd tmm7, [{weights} + 1*{row}]"
+                    "add {weights}, {tile_bytes}"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ]
+                [
+                    "tilestored [{sums} + 1*{row} + 1024], tmm1"
+                    "tilestored [{sums} + 1*{row} + 3072], tmm3"
+                ]
+            );
+        }
     }
 }

@@ -261,17 +261,7 @@ impl Convolution {
         residual: Option<&View>,
         parallel: bool,
     ) {
-        let ConvSpec {
-            kernel,
-            stride,
-            padding,
-            relu,
-        } = self.spec;
-        let outputs = |side: usize| (side + 2 * padding - kernel) / stride + 1;
-        assert_eq!((y.height, y.width), (outputs(x.height), outputs(x.width)));
-        assert_eq!(x.segments, self.inputs);
-        assert_eq!(y.span(), self.bias.len());
-        assert!(x.frame >= padding);
+        self.spec.assert_fits(x, &self.inputs, y, self.bias.len());
         let strips = Strips::new((y.height, y.width), x.row / x.pixel);
         let reach = self.reach(x, &strips);
         assert!(reach <= arena.len());
@@ -289,12 +279,9 @@ impl Convolution {
             let channel = tile * TILE;
             let channels = TILE.min(self.bias.len() - channel);
             for run in strips.runs(strip) {
-                let at = |view: &View| {
-                    let reach = (run.pixels - 1) * view.pixel + channels;
-                    (view.at(run.row, run.column) + channel, reach)
-                };
                 let address = |view: &View| {
-                    let (at, reach) = at(view);
+                    let at = view.at(run.row, run.column) + channel;
+                    let reach = (run.pixels - 1) * view.pixel + channels;
                     // SAFETY: the view lies within the arena.
                     (unsafe { arena.values.at(at, reach) }, view.pixel)
                 };
@@ -302,7 +289,7 @@ impl Convolution {
                     bias: &self.bias[channel..][..channels],
                     y: address(y),
                     residual: residual.map(address),
-                    relu,
+                    relu: self.spec.relu,
                 };
                 // SAFETY: a task alone writes its strips of its channels, and
                 // reads what this step does not write.

@@ -91,9 +91,7 @@ impl Product<'_> {
         unsafe {
             match (self.unit, tiles) {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                (Unit::Amx, 1) => super::amx::one_tile(self, x, weights, sums),
-                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                (Unit::Amx, _) => super::amx::two_tiles(self, x, weights, sums),
+                (Unit::Amx, _) => super::amx::add_up(self, x, weights, tiles, sums),
                 #[cfg(target_arch = "x86_64")]
                 (Unit::Dot, 1) => super::dot::add_up::<1>(self, x, weights, sums),
                 #[cfg(target_arch = "x86_64")]
