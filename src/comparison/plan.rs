@@ -25,6 +25,7 @@ use ndarray::Array2;
 use rand::Rng;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Milliseconds of one unit of each stage.
@@ -282,11 +283,11 @@ fn wants_maps(job: &Job<'_>, stages: &Stages<'_>, division: &Division<'_>) -> Re
     Ok(false)
 }
 
-/// Bytes of a model's weights: 1,430 and 470 times the squared widths, found by
-/// counting (float32).
+/// Bytes of a model's weights (float32), nearly: both networks grow with the square
+/// of their widths.
 fn weights_bytes(options: &DraemOptions) -> u64 {
     let (r, d) = (options.reconstructive_width, options.discriminative_width);
-    (1430 * r * r + 1900 * d * d) as u64
+    (17_000 * r * r + 27_000 * d * d) as u64
 }
 
 /// Times a few steps of each stage that has something to do.
@@ -373,7 +374,10 @@ fn is_widest(arm: &Arm) -> bool {
     )
 }
 
-/// A model after three steps, and milliseconds for one.
+/// Steps of a training that are timed, after the first, which also takes memory.
+const TIMED_STEPS: usize = 3;
+
+/// A model of a few steps, and milliseconds for a step.
 fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
     let options = &job.settings.draem;
     let size = options.size;
@@ -381,11 +385,9 @@ fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
         .iter()
         .map(|image| Ok(image.resize(size, size)?.pixels().clone()))
         .collect::<Result<_>>()?;
-    // A step of a large model takes minutes: its time grows with the batch.
-    let batch = options.batch.min(2);
-    let run = |steps| {
+    let run = |batch| {
         let options = DraemOptions {
-            steps,
+            steps: 1 + TIMED_STEPS,
             batch,
             ..options.clone()
         };
@@ -396,21 +398,49 @@ fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
             regions: &[],
             validation: &[],
         };
+        let clock = Clock::default();
         let watch = Watch {
             checkpoint: None,
             recorder: None,
-            observer: &Silent,
+            observer: &clock,
         };
-        train::fit(pieces, &source, &options, seed, job.device, watch)
+        let (draem, _) = train::fit(pieces, &source, &options, seed, job.device, watch)?;
+        Ok((draem, clock.milliseconds()))
     };
-    let start = Instant::now();
-    run(1)?;
-    let one = start.elapsed();
-    let start = Instant::now();
-    let (draem, _) = run(3)?;
-    let three = start.elapsed();
-    let step = three.saturating_sub(one).as_secs_f64() * 1000.0 / 2.0;
-    Ok((draem, step * options.batch as f64 / batch as f64))
+    // A step of a large model takes minutes, and its time grows with the batch; one
+    // of a small model is timed as it will be.
+    let batch = options.batch.min(2);
+    let (draem, few) = run(batch)?;
+    let step = few * options.batch as f64 / batch as f64;
+    if batch == options.batch || step > 1000.0 {
+        return Ok((draem, step));
+    }
+    run(options.batch)
+}
+
+/// Notes when each step was done.
+#[derive(Default)]
+struct Clock(Mutex<Vec<Instant>>);
+
+impl Clock {
+    /// Median time between two steps. (The difference of a long and a short run is
+    /// no measure of it: where other work runs beside, it can be nothing at all.)
+    fn milliseconds(self) -> f64 {
+        let at = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut gaps: Vec<f64> = at
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1000.0)
+            .collect();
+        gaps.sort_by(f64::total_cmp);
+        gaps.get(gaps.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+impl Observer for Clock {
+    fn advance(&self, _steps: u64) {
+        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        at.push(Instant::now());
+    }
 }
 
 /// Milliseconds of one arm's fit in one fold, on made-up rows.
@@ -440,4 +470,37 @@ fn milliseconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
 /// Whether an arm's task can be asked of these classes.
 pub(super) fn askable(task: Task, classes: usize) -> bool {
     task == Task::Binary || classes > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draem::network::Networks;
+    use crate::nn::parameters::Parameters;
+    use candle_core::Device;
+    use std::time::Duration;
+
+    #[test]
+    fn the_bytes_of_a_model_are_known_beforehand() {
+        for (r, d) in [(16, 8), (8, 16), (32, 16)] {
+            let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
+            Networks::new(&parameters.root(), 6, r, d).unwrap();
+            let bytes = parameters.to_safetensors().unwrap().len() as f64;
+            let planned = weights_bytes(&DraemOptions {
+                reconstructive_width: r,
+                discriminative_width: d,
+                ..DraemOptions::default()
+            }) as f64;
+            assert!((planned / bytes - 1.0).abs() < 0.1, "{planned} {bytes}");
+        }
+    }
+
+    #[test]
+    fn one_slow_step_among_three_does_not_count() {
+        let clock = Clock::default();
+        let start = Instant::now();
+        let at = [100, 107, 900, 908].map(|ms| start + Duration::from_millis(ms));
+        clock.0.lock().unwrap().extend(at);
+        assert!((clock.milliseconds() - 8.0).abs() < 1e-9);
+    }
 }
