@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub mod pieces;
 pub mod supervised;
 
 /// The file that makes a folder a bundle.

@@ -25,7 +25,8 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   goma bench
   goma bench models/line3 data/2026-11-23
-  goma bench --threads 1 --json")]
+  goma bench --threads 1 --json
+  goma bench --pictures 0")]
 pub struct BenchArgs {
     /// Folder of a trained bundle
     #[arg(value_name = "BUNDLE")]
@@ -39,6 +40,10 @@ pub struct BenchArgs {
     /// Rounds; medians are printed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
+    /// Pictures of at most this many pieces lie in the report, as in goma score; with 0
+    /// the cost of a piece in a folder so large that few of its pieces are pictured
+    #[arg(long, value_name = "N", default_value_t = ScoreOptions::default().pictures)]
+    pictures: usize,
     #[command(flatten)]
     reading: DataArgs,
 }
@@ -92,7 +97,11 @@ pub fn run(args: &BenchArgs, common: &Common, terminal: &Terminal) -> Result<Out
             colour_scale: Some(pipeline.scale),
             ..RunFacts::default()
         };
-        match ScoreFolder::open(&path, ScoreOptions::default(), facts, classes.clone())? {
+        let options = ScoreOptions {
+            pictures: args.pictures,
+            ..ScoreOptions::default()
+        };
+        match ScoreFolder::open(&path, options, facts, classes.clone())? {
             Opened::Running(folder) => Ok(*folder),
             Opened::Complete(_) => Err(Error::Exists { path }),
         }

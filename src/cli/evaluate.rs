@@ -1,6 +1,7 @@
 //! `goma evaluate`: every measure of a set of predictions.
 
 mod beside;
+mod held_out;
 mod predictions;
 mod text;
 
@@ -24,13 +25,15 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   goma evaluate models/line3 erasers-of-march
+  goma evaluate models/line3 all-erasers --held-out
   goma evaluate --predictions scores.csv --bootstrap 1000
   goma evaluate models/line3 erasers-of-march --beside models/resnet18 --plots compared
 
 A bundle is judged at its own threshold unless --threshold says otherwise, and its
 maps against the masks, where the data have any: pixel ROC AUC, pixel average
 precision, and AUPRO up to a false-positive rate of 0.3, all over the pixels of the
-region of interest.
+region of interest. A note tells of pieces that the bundle was trained on (its
+pieces.csv lists them); --held-out leaves them out.
 
 The table has the columns id, label and score, or id, label and a probability
 p_CLASS for each class; a column group keeps pieces together in intervals. A label
@@ -64,6 +67,10 @@ pub struct EvaluateArgs {
     /// intervals of the differences
     #[arg(long, value_name = "BUNDLE", conflicts_with = "predictions")]
     beside: Option<PathBuf>,
+    /// Measure only on pieces that no bundle here was trained on, by what their files
+    /// hold
+    #[arg(long, conflicts_with = "predictions")]
+    held_out: bool,
     /// Folder for plots: precision over recall, confusion matrices (SVG, PNG)
     #[arg(long, value_name = "DIR", conflicts_with = "predictions")]
     plots: Option<PathBuf>,
@@ -160,6 +167,9 @@ fn of_bundle(
             data.display()
         )));
     }
+    let mut bundles = vec![bundle];
+    bundles.extend(args.beside.as_deref());
+    let (samples, known) = held_out::choose(&bundles, samples, args.held_out, terminal)?;
     let reader = ImageReader::new(dataset.format.clone(), reading.limits()).within(about.roi);
     let seed = Seed::new(common.seed).derive("evaluate", 0);
     let other = match &args.beside {
@@ -186,6 +196,7 @@ fn of_bundle(
     let (pixels, mut unreadable) = (judged.pixels, judged.unreadable);
     unreadable.extend(super::data::without_pixels(&dataset));
     report.notes.extend(notes);
+    report.notes.extend(known);
     report.notes.extend(dataset.notes.iter().cloned());
     report.notes.extend(
         unreadable

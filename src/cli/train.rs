@@ -28,6 +28,7 @@ use goma::random::Seed;
 use goma::report::markdown::Table;
 use goma::report::training::TrainingFolder;
 use goma::settings::{ModelKind, Settings};
+use goma::store::pieces::Pieces;
 use goma::{Error, Result, store};
 use std::path::{Path, PathBuf};
 
@@ -197,6 +198,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         .file_name()
         .map_or_else(|| "model".to_string(), |n| n.to_string_lossy().into_owned());
     let recorder = TrainingFolder::new(&out);
+    let pieces = Pieces::of(&dataset, &fold, terminal)?;
     let plan = Plan {
         name,
         dataset: &dataset,
@@ -224,6 +226,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         .extend(super::data::without_pixels(&dataset));
     // A resumed run may have other settings after the anomaly model.
     files::write_atomic(&settings_file, settings_text.as_bytes())?;
+    pieces.write(&out)?;
     write(&fitted, &out)?;
     if common.json {
         let json = serde_json::to_string_pretty(&fitted.evaluation)

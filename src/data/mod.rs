@@ -7,6 +7,7 @@ pub mod colour;
 pub mod dataset;
 pub(crate) mod declaration;
 mod decode;
+pub mod digest;
 pub mod feature_table;
 pub mod fold;
 pub mod format;

@@ -43,6 +43,7 @@ fn a_trained_bundle_says_what_it_is_and_was_measured_at() {
         "loss.csv",
         "loss.svg",
         "evaluation.json",
+        "pieces.csv",
         "README.md",
         "settings.toml",
     ] {
@@ -106,6 +107,44 @@ fn evaluate_gives_the_keys_of_the_contract() {
     }
     assert_eq!(report["n"], 90);
     assert!(report["pixels"]["roc_auc"].is_number());
+}
+
+#[test]
+fn pieces_that_were_trained_on_are_told_apart_by_what_they_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = workshop().join("model");
+    let evaluate = |model: &std::path::Path, more: &[&str]| {
+        let mut command = goma();
+        command.args(["evaluate", "--json"]).arg(model);
+        command.arg(workshop().join("erasers")).args(more).assert()
+    };
+    let json = |ran: &assert_cmd::assert::Assert| -> serde_json::Value {
+        serde_json::from_str(&stdout(ran)).unwrap()
+    };
+    let all = json(&evaluate(&model, &[]).success());
+    let notes = all["notes"].to_string();
+    assert!(notes.contains("were trained on"), "{notes}");
+
+    // The held-out pieces are those that training measured on.
+    let held_out = json(&evaluate(&model, &["--held-out"]).success());
+    let measured: serde_json::Value =
+        serde_json::from_slice(&fs::read(model.join("evaluation.json")).unwrap()).unwrap();
+    assert_eq!(held_out["n"], measured["pieces"]);
+    for key in ["roc_auc", "auc_pr"] {
+        assert_eq!(held_out[key], measured["arms"]["image+map"][key], "{key}");
+    }
+
+    // A bundle that does not say what it was trained on, and one whose list is none.
+    let copy = folder.path().join("copy");
+    copy_model(&copy);
+    let list = copy.join("pieces.csv");
+    fs::write(&list, "id,split,sha256\na,never,0\n").unwrap();
+    let ran = evaluate(&copy, &[]).failure();
+    assert!(stderr(&ran).contains("pieces.csv"), "{}", stderr(&ran));
+    fs::remove_file(&list).unwrap();
+    evaluate(&copy, &[]).success();
+    let ran = evaluate(&copy, &["--held-out"]).failure();
+    assert!(stderr(&ran).contains("pieces.csv"), "{}", stderr(&ran));
 }
 
 #[test]

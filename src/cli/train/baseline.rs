@@ -28,6 +28,7 @@ use goma::report::markdown::{self, Table};
 use goma::report::matrix::ConfusionMatrix;
 use goma::report::picture;
 use goma::settings::Settings;
+use goma::store::pieces::Pieces;
 use goma::{Error, Result, store};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -116,6 +117,7 @@ pub fn run(asked: Asked<'_>, common: &Common, terminal: &Terminal) -> Result<Out
     let name = target
         .file_name()
         .map_or_else(|| "model".to_string(), |n| n.to_string_lossy().into_owned());
+    let pieces = Pieces::of(dataset, &fold, terminal)?;
     let plan = Plan {
         name,
         dataset,
@@ -154,6 +156,7 @@ pub fn run(asked: Asked<'_>, common: &Common, terminal: &Terminal) -> Result<Out
         .unreadable
         .extend(crate::cli::data::without_pixels(dataset));
     files::write_atomic(&settings_file, settings_text.as_bytes())?;
+    pieces.write(&out)?;
     write(&fitted, judged.as_ref(), evaluation.as_ref(), &out)?;
     if common.json {
         let json =

@@ -6,14 +6,17 @@
 //! all taps of all input channels. Nothing is transformed or written out: the
 //! rows of a matrix are the pixels as they lie in the arena.
 //!
-//! Strips. A strip is 16 neighbouring pixels of the input's rows (of every
-//! second one at stride 2). On small images a strip for each output row would
-//! be mostly empty; there the strips go on over the ends of rows, and what
-//! falls into the frame is computed but not kept.
+//! Strips. For AMX a strip is 16 neighbouring pixels of the input's rows (of
+//! every second one at stride 2). On small images a strip for each output row
+//! would be mostly empty; there the strips go on over the ends of rows, and
+//! what falls into the frame is computed but not kept. AVX512-BF16 reads each
+//! pixel from its own address: its strips are 16 output pixels in turn, and
+//! nothing is computed in vain. (The definition follows AMX.)
 //!
 //! Blocks. The taps of a kernel's row lie side by side in memory, so that a
 //! row of taps is one run of values, cut into equal blocks of at most
 //! [`DEPTH`]. Where the image is part of a concatenation, each tap is a run.
+//! Blocks of fillers alone are left out.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
@@ -21,15 +24,17 @@ mod amx;
 mod dot;
 mod finish;
 mod plain;
+mod strips;
 mod unit;
 
 pub(in crate::nn) use unit::Unit;
 
 use super::conv::{ConvSpec, checked, padded_bias};
-use super::{GROUP, Segment, View, for_each};
+use super::{Arena, GROUP, Segment, View, for_each};
 use finish::{End, finish};
 use half::bf16;
 use std::ops::Range;
+use strips::Strips;
 use unit::{Product, Sums};
 
 /// Pixels of a strip.
@@ -46,83 +51,6 @@ const CACHED_WEIGHTS: usize = 384 * 1024;
 const STRIPS: usize = 16;
 /// ... where each tile of channels goes over all strips.
 const MANY_STRIPS: usize = 64;
-
-/// Which of a strip's pixels are output pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Run {
-    /// The first one's place in the strip.
-    first: usize,
-    pixels: usize,
-    row: usize,
-    column: usize,
-}
-
-/// How an output of `height` x `width` is cut into strips.
-#[derive(Debug, Clone, Copy)]
-struct Strips {
-    height: usize,
-    width: usize,
-    /// Pixels from a row to the next in the input, in steps of the stride.
-    pitch: usize,
-    /// Strips of a row; `None` where they go on over the ends of rows.
-    per_row: Option<usize>,
-}
-
-impl Strips {
-    fn new((height, width): (usize, usize), pitch: usize) -> Self {
-        let per_row = width.div_ceil(STRIP);
-        let mut strips = Self {
-            height,
-            width,
-            pitch,
-            per_row: None,
-        };
-        if per_row * height <= strips.count() {
-            strips.per_row = Some(per_row);
-        }
-        strips
-    }
-
-    fn count(&self) -> usize {
-        match self.per_row {
-            Some(per_row) => per_row * self.height,
-            None => ((self.height - 1) * self.pitch + self.width).div_ceil(STRIP),
-        }
-    }
-
-    /// Place of a strip's first pixel, counted through the input's rows.
-    fn place(&self, strip: usize) -> usize {
-        match self.per_row {
-            Some(per_row) => strip / per_row * self.pitch + strip % per_row * STRIP,
-            None => strip * STRIP,
-        }
-    }
-
-    /// The output pixels of a strip.
-    fn runs(&self, strip: usize) -> impl Iterator<Item = Run> + use<> {
-        let Self {
-            height,
-            width,
-            pitch,
-            per_row,
-        } = *self;
-        let place = self.place(strip);
-        let last = match per_row {
-            Some(_) => place / pitch,
-            None => (place + STRIP - 1) / pitch,
-        };
-        (place / pitch..=last.min(height - 1)).filter_map(move |row| {
-            let from = place.max(row * pitch);
-            let to = (place + STRIP).min(row * pitch + width);
-            (from < to).then(|| Run {
-                first: from - place,
-                pixels: to - from,
-                row,
-                column: from - row * pitch,
-            })
-        })
-    }
-}
 
 /// A convolution whose weights are laid out in the order of their use: by
 /// pairs of tiles, by blocks, by tiles, by pairs of values, by channels.
@@ -180,12 +108,26 @@ fn rows(kernel: usize, x: &View) -> Vec<Row> {
 
 /// The largest even number up to [`DEPTH`] that divides a run of `values`, a
 /// multiple of [`GROUP`].
-fn depth(values: usize) -> usize {
+fn largest_depth(values: usize) -> usize {
     (1..=DEPTH / 2)
         .rev()
         .map(|pairs| 2 * pairs)
         .find(|depth| values.is_multiple_of(*depth))
         .expect("2 divides a multiple of 8")
+}
+
+fn is_filler(values: &[Option<(usize, usize)>]) -> bool {
+    values.iter().all(Option::is_none)
+}
+
+/// Values of a block for this unit: single pairs, where that leaves fillers out
+/// and a block is not an instruction.
+fn depth(rows: &[Row], unit: Unit) -> usize {
+    let has_fillers = rows[0].values.chunks_exact(2).any(is_filler);
+    match unit {
+        Unit::Dot if has_fillers => 2,
+        _ => largest_depth(rows[0].values.len()),
+    }
 }
 
 impl Convolution {
@@ -197,16 +139,24 @@ impl Convolution {
         assert_eq!(weights.len(), bias.len() * channels * taps);
         assert!(Unit::available().contains(&unit));
         let rows = rows(spec.kernel, x);
-        let depth = depth(rows[0].values.len());
+        let depth = depth(&rows, unit);
         let weight = |filter: usize, value: Option<(usize, usize)>| match value {
             Some((tap, channel)) if filter < bias.len() => {
                 bf16::from_f32(weights[(filter * channels + channel) * taps + tap])
             }
             _ => bf16::ZERO,
         };
+        let blocks: Vec<(usize, &[_])> = rows
+            .iter()
+            .flat_map(|row| {
+                let at = (row.offset..).step_by(depth);
+                at.zip(row.values.chunks_exact(depth))
+            })
+            .filter(|(_, values)| !is_filler(values))
+            .collect();
         let mut packed = Vec::new();
         for tiles in tile_pairs(bias.len()) {
-            for block in rows.iter().flat_map(|row| row.values.chunks_exact(depth)) {
+            for (_, block) in &blocks {
                 for tile in tiles.clone() {
                     for pair in block.chunks_exact(2) {
                         for filter in tile * TILE..(tile + 1) * TILE {
@@ -216,27 +166,22 @@ impl Convolution {
                 }
             }
         }
-        let blocks_of = |row: &Row| {
-            let offset = row.offset;
-            (0..row.values.len() / depth).map(move |block| offset + block * depth)
-        };
         Self {
             spec,
             unit,
             inputs: x.segments.clone(),
-            offsets: rows.iter().flat_map(blocks_of).collect(),
+            offsets: blocks.iter().map(|(offset, _)| *offset).collect(),
             depth,
             weights: packed,
             bias: padded_bias(bias),
         }
     }
 
-    /// Index after the last value that [`Convolution::run`] may read: strips
-    /// have 16 pixels, whether so many are left or not.
+    /// Index after the last value that [`Convolution::run`] may read: strips for
+    /// AMX have 16 pixels, whether so many are left or not.
     fn reach(&self, x: &View, strips: &Strips) -> usize {
-        let last = strips.place(strips.count() - 1) + STRIP - 1;
         let blocks = self.offsets.last().expect("a kernel has taps") + self.depth;
-        self.corner(x) + last * self.step(x) + blocks
+        self.corner(x) + strips.last() * self.step(x) + blocks
     }
 
     fn corner(&self, x: &View) -> usize {
@@ -262,79 +207,115 @@ impl Convolution {
         parallel: bool,
     ) {
         self.spec.assert_fits(x, &self.inputs, y, self.bias.len());
-        let strips = Strips::new((y.height, y.width), x.row / x.pixel);
+        let strips = Strips::new((y.height, y.width), x.row / x.pixel, self.unit.scatters());
         let reach = self.reach(x, &strips);
         assert!(reach <= arena.len());
         assert!(y.extent().0 >= reach || y.extent().1 <= x.extent().1 + x.pixel - x.span());
-        let arena = checked(arena, x, y, residual);
-        let (corner, step) = (self.corner(x), self.step(x));
-        let product = Product {
-            unit: self.unit,
-            offsets: &self.offsets,
-            depth: self.depth,
-            step,
-        };
-        // The output pixels of a strip, as far as they exist.
-        let keep = |strip: usize, tile: usize, sums: &[[f32; TILE]; STRIP]| {
-            let channel = tile * TILE;
-            let channels = TILE.min(self.bias.len() - channel);
-            for run in strips.runs(strip) {
-                let address = |view: &View| {
-                    let at = view.at(run.row, run.column) + channel;
-                    let reach = (run.pixels - 1) * view.pixel + channels;
-                    // SAFETY: the view lies within the arena.
-                    (unsafe { arena.values.at(at, reach) }, view.pixel)
-                };
-                let end = End {
-                    bias: &self.bias[channel..][..channels],
-                    y: address(y),
-                    residual: residual.map(address),
-                    relu: self.spec.relu,
-                };
-                // SAFETY: a task alone writes its strips of its channels, and
-                // reads what this step does not write.
-                unsafe { finish(self.unit, &end, &sums[run.first..][..run.pixels]) };
-            }
-        };
-        let block = self.depth * TILE * self.offsets.len();
-        let part = |range: Range<usize>, tiles: Range<usize>| {
-            let mut sums = Sums::default();
-            let weights = &self.weights[tiles.start * block..tiles.end * block];
-            for first in range.clone().step_by(2) {
-                // A last one without a partner is computed twice.
-                let second = (first + 1).min(range.end - 1);
-                let at = [first, second].map(|strip| corner + strips.place(strip) * step);
-                // SAFETY: strips end within the arena, and nothing of what
-                // they read is written in this step (both asserted above).
-                unsafe {
-                    let x = at.map(|at| arena.values.at(at, reach - at).cast_const());
-                    product.add_up(x, weights, tiles.len(), &mut sums);
-                }
-                for (sums, strip) in sums.0.iter().zip(first..=second) {
-                    for (sums, tile) in sums.iter().zip(tiles.clone()) {
-                        keep(strip, tile, sums);
-                    }
-                }
-            }
+        let pass = Pass {
+            convolution: self,
+            product: Product {
+                unit: self.unit,
+                offsets: &self.offsets,
+                depth: self.depth,
+                step: self.step(x),
+            },
+            strips,
+            reach,
+            arena: checked(arena, x, y, residual),
+            corner: self.corner(x),
+            y,
+            residual,
         };
         let pairs = tile_pairs(self.bias.len());
+        let count = strips.count();
         if self.weights.len() * size_of::<bf16>() <= CACHED_WEIGHTS {
-            for_each(strips.count().div_ceil(STRIPS), parallel, |task| {
-                let range = task * STRIPS..strips.count().min((task + 1) * STRIPS);
-                self.unit.session(self.depth, || {
-                    for tiles in &pairs {
-                        part(range.clone(), tiles.clone());
-                    }
-                });
+            for_each(count.div_ceil(STRIPS), parallel, |i| {
+                pass.run(i * STRIPS..count.min((i + 1) * STRIPS), &pairs);
             });
         } else {
-            let parts = strips.count().div_ceil(MANY_STRIPS);
-            for_each(parts * pairs.len(), parallel, |task| {
-                let first = task % parts * MANY_STRIPS;
-                let range = first..strips.count().min(first + MANY_STRIPS);
-                let tiles = pairs[task / parts].clone();
-                self.unit.session(self.depth, || part(range, tiles));
+            let parts = count.div_ceil(MANY_STRIPS);
+            for_each(parts * pairs.len(), parallel, |i| {
+                let first = i % parts * MANY_STRIPS;
+                let pair = &pairs[i / parts..=i / parts];
+                pass.run(first..count.min(first + MANY_STRIPS), pair);
             });
+        }
+    }
+}
+
+/// A convolution at work on one image. All that it reads lies within the arena,
+/// and nothing of it is written in this step.
+struct Pass<'a> {
+    convolution: &'a Convolution,
+    product: Product<'a>,
+    strips: Strips,
+    /// Index of the first pixel's first tap.
+    corner: usize,
+    /// Index after the last value that is read.
+    reach: usize,
+    arena: Arena<bf16>,
+    y: &'a View,
+    residual: Option<&'a View>,
+}
+
+impl Pass<'_> {
+    /// At most [`MANY_STRIPS`] strips by all these tiles.
+    fn run(&self, strips: Range<usize>, pairs: &[Range<usize>]) {
+        let mut places = [0; MANY_STRIPS * STRIP];
+        let places = self
+            .strips
+            .places(strips.clone(), self.product.step, &mut places);
+        self.product.unit.session(self.product.depth, || {
+            for tiles in pairs {
+                self.add_up(strips.clone(), places, tiles.clone());
+            }
+        });
+    }
+
+    /// Some strips, which lie at `places`, by one or two tiles.
+    fn add_up(&self, strips: Range<usize>, places: &[usize], tiles: Range<usize>) {
+        let Convolution { weights, bias, .. } = self.convolution;
+        let channels = bias.len().min(tiles.end * TILE) - tiles.start * TILE;
+        let of_tile = self.product.depth * TILE * self.product.offsets.len();
+        let weights = &weights[tiles.start * of_tile..tiles.end * of_tile];
+        let mut sums = Sums::default();
+        for (first, places) in strips.step_by(2).zip(places.chunks(2 * STRIP)) {
+            // SAFETY: the blocks end within the arena, and nobody writes them.
+            unsafe {
+                let x = self.arena.values.at(self.corner, self.reach - self.corner);
+                let x = x.cast_const();
+                self.product.add_up(x, places, weights, channels, &mut sums);
+            }
+            let count = places.len().div_ceil(STRIP);
+            for (sums, strip) in sums.0.iter().zip(first..first + count) {
+                for (sums, tile) in sums.iter().zip(tiles.clone()) {
+                    self.finish(strip, tile, sums);
+                }
+            }
+        }
+    }
+
+    /// Writes the output pixels of a strip, as far as they exist.
+    fn finish(&self, strip: usize, tile: usize, sums: &[[f32; TILE]; STRIP]) {
+        let Convolution { bias, spec, .. } = self.convolution;
+        let channel = tile * TILE;
+        let channels = TILE.min(bias.len() - channel);
+        for run in self.strips.runs(strip) {
+            let address = |view: &View| {
+                let at = view.at(run.row, run.column) + channel;
+                let reach = (run.pixels - 1) * view.pixel + channels;
+                // SAFETY: the view lies within the arena.
+                (unsafe { self.arena.values.at(at, reach) }, view.pixel)
+            };
+            let end = End {
+                bias: &bias[channel..][..channels],
+                y: address(self.y),
+                residual: self.residual.map(address),
+                relu: spec.relu,
+            };
+            // SAFETY: a task alone writes its strips of its channels, and
+            // reads what this step does not write.
+            unsafe { finish(self.product.unit, &end, &sums[run.first..][..run.pixels]) };
         }
     }
 }

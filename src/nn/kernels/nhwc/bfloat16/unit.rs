@@ -37,6 +37,11 @@ impl Unit {
         units
     }
 
+    /// Whether it reads each pixel of a strip from its own address.
+    pub(super) fn scatters(self) -> bool {
+        self == Self::Dot
+    }
+
     /// Calls `work`, in which this thread may compute products of blocks of
     /// `depth` values.
     pub(super) fn session(self, depth: usize, work: impl FnOnce()) {
@@ -61,25 +66,29 @@ pub(super) struct Product<'a> {
     pub offsets: &'a [usize],
     /// Values of a block: even, at most [`DEPTH`].
     pub depth: usize,
-    /// Values from a pixel to the next.
+    /// Values from a pixel to the next, where they lie side by side.
     pub step: usize,
 }
 
 impl Product<'_> {
-    /// Sets the sums of two strips, which begin at `x`, by one or two tiles of
-    /// output channels.
+    /// Sets the sums of the pixels at `places`, in values from `x`: those of one
+    /// or two strips, by the output `channels` of one or two tiles.
     ///
     /// # Safety
-    /// Within a [`Unit::session`] for this depth. All blocks of 16 pixels from
-    /// each of `x` on lie in memory that nobody writes.
+    /// Within a [`Unit::session`] for this depth. All blocks of each pixel lie in
+    /// memory that nobody writes; for a unit that does not scatter, also those of
+    /// the 16 pixels that follow a strip's first one.
     pub unsafe fn add_up(
         &self,
-        x: [*const bf16; 2],
+        x: *const bf16,
+        places: &[usize],
         weights: &[bf16],
-        tiles: usize,
+        channels: usize,
         sums: &mut Sums,
     ) {
-        assert!(tiles == 1 || tiles == 2);
+        assert!((1..=2 * TILE).contains(&channels));
+        let tiles = channels.div_ceil(TILE);
+        assert!((1..=2 * STRIP).contains(&places.len()));
         assert!(self.depth.is_multiple_of(2) && self.depth <= DEPTH);
         assert_eq!(
             weights.len(),
@@ -89,14 +98,17 @@ impl Product<'_> {
         // the caller's promise about `x`, and the weights' length is as the
         // functions expect it.
         unsafe {
-            match (self.unit, tiles) {
+            match self.unit {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                (Unit::Amx, _) => super::amx::add_up(self, x, weights, tiles, sums),
+                Unit::Amx => {
+                    // A last strip without a partner is computed twice.
+                    let second = places.get(STRIP).unwrap_or(&places[0]);
+                    let x = [places[0], *second].map(|place| x.add(place));
+                    super::amx::add_up(self, x, weights, tiles, sums);
+                }
                 #[cfg(target_arch = "x86_64")]
-                (Unit::Dot, 1) => super::dot::add_up::<1>(self, x, weights, sums),
-                #[cfg(target_arch = "x86_64")]
-                (Unit::Dot, _) => super::dot::add_up::<2>(self, x, weights, sums),
-                _ => plain::add_up(self, x, weights, tiles, sums),
+                Unit::Dot => super::dot::add_up(self, x, places, weights, channels, sums),
+                _ => plain::add_up(self, x, places, weights, tiles, sums),
             }
         }
     }
