@@ -6,7 +6,8 @@
 # The weights that lie here come from this command, stopped after 2,946 steps and resumed
 # with a program in which simulated defects of displaced pieces and changed tones are
 # marked only where one sees them: repeating it gives a model of the same kind, not the
-# same bytes.
+# same bytes. One repetition was somewhat worse (docs/results.md), so compare on fresh
+# pieces before it replaces this one: `goma evaluate BUNDLE FRESH`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
