@@ -32,6 +32,7 @@ pub mod supervised;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub use arm::{Arm, ArmName, ArmOptions, Decider, Task};
 pub use cache::Cache;
@@ -209,7 +210,7 @@ pub fn check(job: &Job<'_>) -> Result<()> {
 pub fn plan(job: &Job<'_>, observer: &dyn Observer) -> Result<Plan> {
     let stages = job.stages(observer)?;
     let divisions = job.divisions()?;
-    let costs = plan::time(job, &stages, &divisions, observer)?;
+    let costs = timing::time(job, &stages, &divisions, observer)?;
     Plan::new(job, &stages, &divisions, &costs, true)
 }
 
@@ -228,7 +229,7 @@ pub fn compare(job: &Job<'_>, observer: &dyn Observer) -> Result<Comparison> {
     let mut costs = Costs::rough(job);
     let mut plan = Plan::new(job, &stages, &divisions, &costs, false)?;
     if plan.stages.iter().any(|s| s.takes_long() && s.to_do() > 0) {
-        costs = plan::time(job, &stages, &divisions, observer)?;
+        costs = timing::time(job, &stages, &divisions, observer)?;
         plan = Plan::new(job, &stages, &divisions, &costs, true)?;
     }
     observer.begin("comparing", whole(&plan));

@@ -4,9 +4,8 @@
 use super::cache::KeyBuilder;
 use crate::data::dataset::Dataset;
 use crate::data::digest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::Observer;
-use rayon::prelude::*;
 
 /// The SHA-256 of each sample's files, in the order of the data set.
 #[derive(Debug, Clone)]
@@ -16,26 +15,16 @@ impl Digests {
     /// Reads every labelled sample's files once; the others' are not needed.
     ///
     /// # Errors
-    /// [`Error::Stopped`]. A file that cannot be read has the digest of its
+    /// [`Error::Stopped`](crate::Error::Stopped). A file that cannot be read has the digest of its
     /// error: the stages will name it.
     pub fn read(dataset: &Dataset, observer: &dyn Observer) -> Result<Self> {
-        observer.begin("reading the files", dataset.samples.len() as u64);
-        let digests = dataset
-            .samples
-            .par_iter()
-            .map(|sample| {
-                if observer.stop_requested() {
-                    return Err(Error::Stopped);
-                }
-                observer.advance(1);
-                Ok(match sample.label() {
-                    Some(_) => digest::of_sample(sample),
-                    None => [0; 32],
-                })
-            })
-            .collect::<Result<Vec<_>>>();
-        observer.end();
-        Ok(Self(digests?))
+        let labelled = dataset.labelled();
+        let samples: Vec<_> = labelled.iter().map(|&i| &dataset.samples[i]).collect();
+        let mut digests = vec![[0; 32]; dataset.samples.len()];
+        for (i, digest) in labelled.iter().zip(digest::of_samples(&samples, observer)?) {
+            digests[*i] = digest;
+        }
+        Ok(Self(digests))
     }
 
     /// Adds samples, by their place in the data set, to a key: which they are,

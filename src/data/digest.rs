@@ -2,15 +2,36 @@
 //! same for a touched, renamed or moved one.
 
 use crate::data::sample::{PixelSource, Sample};
+use crate::error::{Error, Result};
+use crate::progress::Observer;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The SHA-256 of a sample's files, one after another. A file that cannot be
-/// read has the digest of its error.
-#[must_use]
-pub fn of_sample(sample: &Sample) -> [u8; 32] {
+/// The SHA-256 of each sample's files, one after another, in the order of the
+/// samples. A file that cannot be read has the digest of its error.
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub fn of_samples(samples: &[&Sample], observer: &dyn Observer) -> Result<Vec<[u8; 32]>> {
+    observer.begin("reading the files", samples.len() as u64);
+    let digests = samples
+        .par_iter()
+        .map(|sample| {
+            if observer.stop_requested() {
+                return Err(Error::Stopped);
+            }
+            observer.advance(1);
+            Ok(of_sample(sample))
+        })
+        .collect();
+    observer.end();
+    digests
+}
+
+fn of_sample(sample: &Sample) -> [u8; 32] {
     let files = match &sample.source {
         PixelSource::File(path) => std::slice::from_ref(path),
         PixelSource::Channels(paths) => paths,

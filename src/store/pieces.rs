@@ -2,7 +2,7 @@
 //!
 //! Columns `id,split,sha256`; `split` is `train` (also of pieces that thresholds,
 //! validation or the choice of weights rest on) or `test`, `sha256` what the
-//! piece's files hold ([`digest::of_sample`]). Pieces are recognised by their
+//! piece's files hold ([`digest::of_samples`]). Pieces are recognised by their
 //! content: other data sets may use the same ids, and files are renamed.
 
 use crate::data::dataset::Dataset;
@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::nn::weights::hex;
 use crate::progress::Observer;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -53,13 +52,13 @@ impl Pieces {
             .flat_map(|(indices, side)| indices.iter().map(move |&i| (i, side)))
             .collect();
         let samples: Vec<&Sample> = pieces.iter().map(|&(i, _)| &dataset.samples[i]).collect();
-        let digests = digests(&samples, observer)?;
+        let digests = digest::of_samples(&samples, observer)?;
         let rows = samples.iter().zip(pieces).zip(digests);
         Ok(Self(
-            rows.map(|((sample, (_, split)), sha256)| Row {
+            rows.map(|((sample, (_, split)), digest)| Row {
                 id: sample.id.as_str().to_string(),
                 split,
-                sha256,
+                sha256: hex(&digest),
             })
             .collect(),
         ))
@@ -132,23 +131,7 @@ impl TrainedOn {
         if self.0.is_empty() {
             return Ok(vec![false; samples.len()]);
         }
-        let digests = digests(samples, observer)?;
-        Ok(digests.iter().map(|d| self.0.contains(d)).collect())
+        let digests = digest::of_samples(samples, observer)?;
+        Ok(digests.iter().map(|d| self.0.contains(&hex(d))).collect())
     }
-}
-
-fn digests(samples: &[&Sample], observer: &dyn Observer) -> Result<Vec<String>> {
-    observer.begin("reading the files", samples.len() as u64);
-    let digests = samples
-        .par_iter()
-        .map(|sample| {
-            if observer.stop_requested() {
-                return Err(Error::Stopped);
-            }
-            observer.advance(1);
-            Ok(hex(&digest::of_sample(sample)))
-        })
-        .collect();
-    observer.end();
-    digests
 }

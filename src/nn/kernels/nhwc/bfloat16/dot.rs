@@ -38,81 +38,66 @@ trait Lanes: Copy {
     unsafe fn store(self, at: *mut f32);
 }
 
-impl Lanes for __m512 {
-    const CHANNELS: usize = TILE;
-    type Pairs = __m512bh;
+macro_rules! lanes {
+    ($sums:ty, $pairs:ty, $channels:expr, $zero:ident, $load:ident, $broadcast:ident,
+     $product:ident, $store:ident) => {
+        impl Lanes for $sums {
+            const CHANNELS: usize = $channels;
+            type Pairs = $pairs;
 
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: as the trait says of its use; so below.
-        unsafe { _mm512_setzero_ps() }
-    }
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                // SAFETY: as the trait says of its use; so below.
+                unsafe { $zero() }
+            }
 
-    #[inline(always)]
-    unsafe fn pairs(at: *const bf16) -> __m512bh {
-        // SAFETY: the caller's address is good for 16 pairs.
-        unsafe { std::mem::transmute(_mm512_loadu_si512(at.cast())) }
-    }
+            #[inline(always)]
+            unsafe fn pairs(at: *const bf16) -> $pairs {
+                // SAFETY: the caller's address is good for a pair for each sum.
+                unsafe { std::mem::transmute($load(at.cast())) }
+            }
 
-    #[inline(always)]
-    unsafe fn broadcast(at: *const bf16) -> __m512bh {
-        // SAFETY: the caller's address is good for a pair.
-        unsafe {
-            let pair = at.cast::<i32>().read_unaligned();
-            std::mem::transmute(_mm512_set1_epi32(pair))
+            #[inline(always)]
+            unsafe fn broadcast(at: *const bf16) -> $pairs {
+                // SAFETY: the caller's address is good for a pair.
+                unsafe { std::mem::transmute($broadcast(at.cast::<i32>().read_unaligned())) }
+            }
+
+            #[inline(always)]
+            unsafe fn add_product(self, a: $pairs, b: $pairs) -> Self {
+                // SAFETY: see `zero`.
+                unsafe { $product(self, a, b) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, at: *mut f32) {
+                // SAFETY: the caller's address is good for all sums.
+                unsafe { $store(at, self) }
+            }
         }
-    }
-
-    #[inline(always)]
-    unsafe fn add_product(self, a: __m512bh, b: __m512bh) -> Self {
-        // SAFETY: see `zero`.
-        unsafe { _mm512_dpbf16_ps(self, a, b) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, at: *mut f32) {
-        // SAFETY: the caller's address is good for 16 sums.
-        unsafe { _mm512_storeu_ps(at, self) }
-    }
+    };
 }
 
-impl Lanes for __m256 {
-    const CHANNELS: usize = GROUP;
-    type Pairs = __m256bh;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: as the trait says of its use; so below.
-        unsafe { _mm256_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn pairs(at: *const bf16) -> __m256bh {
-        // SAFETY: the caller's address is good for 8 pairs.
-        unsafe { std::mem::transmute(_mm256_loadu_si256(at.cast())) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(at: *const bf16) -> __m256bh {
-        // SAFETY: the caller's address is good for a pair.
-        unsafe {
-            let pair = at.cast::<i32>().read_unaligned();
-            std::mem::transmute(_mm256_set1_epi32(pair))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn add_product(self, a: __m256bh, b: __m256bh) -> Self {
-        // SAFETY: see `zero`.
-        unsafe { _mm256_dpbf16_ps(self, a, b) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, at: *mut f32) {
-        // SAFETY: the caller's address is good for 8 sums.
-        unsafe { _mm256_storeu_ps(at, self) }
-    }
-}
+lanes!(
+    __m512,
+    __m512bh,
+    TILE,
+    _mm512_setzero_ps,
+    _mm512_loadu_si512,
+    _mm512_set1_epi32,
+    _mm512_dpbf16_ps,
+    _mm512_storeu_ps
+);
+lanes!(
+    __m256,
+    __m256bh,
+    GROUP,
+    _mm256_setzero_ps,
+    _mm256_loadu_si256,
+    _mm256_set1_epi32,
+    _mm256_dpbf16_ps,
+    _mm256_storeu_ps
+);
 
 /// # Safety
 /// As for [`Product::add_up`]; the machine has AVX512-BF16, and there are
