@@ -17,7 +17,7 @@ pub const GOOD_QUANTILE: f64 = 0.99;
 
 /// How a threshold is chosen.
 ///
-/// In a settings file: `"best-f1"`, `{ defect-recall = 0.98 }`,
+/// In a settings file: `"best-f1"`, `"youden"`, `{ defect-recall = 0.98 }`,
 /// `{ max-false-reject = 0.02 }`, `{ good-quantile = 0.99 }`,
 /// `{ fixed = 0.5 }`; on the command line see [`Criterion::from_str`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub enum Criterion {
     /// The best F1 of the defects.
     #[default]
     BestF1,
+    /// The largest sum of defect recall and specificity (Youden's J), whatever
+    /// the share of defects among the labelled pieces.
+    Youden,
     /// The highest threshold that rejects at least this share of the defects
     /// (AQL = 100 − 100 · share).
     DefectRecall(f64),
@@ -40,21 +43,22 @@ pub enum Criterion {
 impl FromStr for Criterion {
     type Err = Error;
 
-    /// Reads `best-f1`, `recall:0.98`, `aql:2` (percent of the defects let
+    /// Reads `best-f1`, `youden`, `recall:0.98`, `aql:2` (percent of the defects let
     /// through), `false-rejects:0.02`, `good-quantile:0.99`, or a number.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
             Error::setting(
                 "threshold",
                 format!(
-                    "{text:?} given; best-f1, recall:SHARE, aql:PERCENT, false-rejects:SHARE, \
-                     good-quantile:SHARE or a number expected"
+                    "{text:?} given; best-f1, youden, recall:SHARE, aql:PERCENT, \
+                     false-rejects:SHARE, good-quantile:SHARE or a number expected"
                 ),
             )
         };
         let number = |t: &str| t.trim().parse::<f64>().map_err(|_| wrong());
         let criterion = match text.split_once(':') {
             None if text == "best-f1" => Self::BestF1,
+            None if text == "youden" => Self::Youden,
             None => Self::Fixed(number(text)?),
             Some(("recall", r)) => Self::DefectRecall(number(r)?),
             Some(("aql", a)) => Self::DefectRecall(1.0 - number(a)? / 100.0),
@@ -96,8 +100,8 @@ impl RuleOptions {
     ///
     /// A chosen threshold lies halfway between the lowest score it rejects and
     /// the next lower one: the same pieces are rejected, with room for a score
-    /// that is off a little. Without defects, [`Criterion::BestF1`] and
-    /// [`Criterion::DefectRecall`] fall back to the 0.99 quantile of the good
+    /// that is off a little. Without defects, [`Criterion::BestF1`],
+    /// [`Criterion::Youden`] and [`Criterion::DefectRecall`] fall back to the 0.99 quantile of the good
     /// scores, and [`Rule::basis`] says so. A review threshold at or above that
     /// of failing leaves no band; the basis says that too.
     ///
@@ -138,7 +142,7 @@ impl Criterion {
     /// Checks the number's range.
     pub(crate) fn check(self) -> Result<()> {
         let (name, value, fine) = match self {
-            Self::BestF1 => return Ok(()),
+            Self::BestF1 | Self::Youden => return Ok(()),
             Self::Fixed(t) => ("threshold", t, t.is_finite()),
             Self::DefectRecall(r) => ("defect recall", r, r > 0.0 && r <= 1.0),
             Self::MaxFalseReject(r) => ("false-reject rate", r, (0.0..1.0).contains(&r)),
@@ -170,6 +174,14 @@ impl Criterion {
                 let how = format!("the best F1 ({:.3})", chosen.f1);
                 Ok(describe(halfway(sweep, &chosen), how, &chosen))
             }
+            Self::Youden if n_defect > 0 && n_good > 0 => {
+                let chosen = sweep.best_youden()?;
+                let how = format!(
+                    "the best Youden index ({:.3})",
+                    chosen.recall - chosen.false_reject_rate
+                );
+                Ok(describe(halfway(sweep, &chosen), how, &chosen))
+            }
             Self::DefectRecall(recall) if n_defect > 0 => {
                 let chosen = sweep.for_recall(recall)?;
                 let how = format!(
@@ -191,10 +203,11 @@ impl Criterion {
                     format!("{at:.4}, the {q} quantile of {n_good} good pieces"),
                 ))
             }
-            Self::BestF1 if n_good == 0 => Err(Error::data(format!(
-                "a threshold by the best F1 needs good pieces: 0 found among {n_defect}"
+            Self::BestF1 | Self::Youden if n_good == 0 => Err(Error::data(format!(
+                "a threshold by the best F1 or Youden index needs good pieces: 0 found among \
+                 {n_defect}"
             ))),
-            Self::BestF1 | Self::DefectRecall(_) => {
+            Self::BestF1 | Self::Youden | Self::DefectRecall(_) => {
                 let at = good_quantile(scores, is_defect, GOOD_QUANTILE)?;
                 Ok((
                     at,
@@ -297,6 +310,25 @@ mod tests {
     }
 
     #[test]
+    fn youden_s_criterion_says_what_it_reached_and_needs_defects() {
+        // At 0.4: all defects, one good piece of three.
+        let fitted = rule(Criterion::Youden, None);
+        assert!((fitted.fail_at - 0.3).abs() < 1e-12);
+        assert!(
+            fitted.basis.contains("Youden index (0.667)"),
+            "{}",
+            fitted.basis
+        );
+        let alone = RuleOptions {
+            fail: Criterion::Youden,
+            review: None,
+        };
+        let fitted = alone.fit(&[0.1, 0.2], &[false; 2]).unwrap();
+        assert!(fitted.basis.contains("0.99 quantile"), "{}", fitted.basis);
+        assert!(alone.fit(&[0.1, 0.2], &[true; 2]).is_err());
+    }
+
+    #[test]
     fn two_thresholds_give_pass_review_and_fail() {
         let rule = rule(
             Criterion::MaxFalseReject(0.0),
@@ -364,6 +396,7 @@ mod tests {
     fn criteria_are_read_from_the_command_line() {
         let read = |t: &str| t.parse::<Criterion>().unwrap();
         assert_eq!(read("best-f1"), Criterion::BestF1);
+        assert_eq!(read("youden"), Criterion::Youden);
         assert_eq!(read("aql:2"), Criterion::DefectRecall(0.98));
         assert_eq!(read("false-rejects:0.05"), Criterion::MaxFalseReject(0.05));
         assert_eq!(read("0.66"), Criterion::Fixed(0.66));

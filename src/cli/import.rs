@@ -59,7 +59,7 @@ struct DraemArgs {
     /// Good pieces, or labelled ones, to fit threshold, colours and regions on
     #[arg(long, value_name = "DATA")]
     calibrate: Option<PathBuf>,
-    /// Pieces at or above fail: good-quantile:SHARE, best-f1, recall:SHARE,
+    /// Pieces at or above fail: good-quantile:SHARE, best-f1, youden, recall:SHARE,
     /// aql:PERCENT, false-rejects:SHARE or a number (default: good-quantile:0.99;
     /// 0.5 without --calibrate)
     #[arg(long, value_name = "RULE")]

@@ -81,7 +81,7 @@ pub struct TrainArgs {
     /// The classifier: mlp, svm, forest or logistic
     #[arg(long, value_name = "KIND", value_parser = ["mlp", "svm", "forest", "logistic"])]
     classifier: Option<String>,
-    /// Pieces at or above fail: best-f1, recall:SHARE, aql:PERCENT,
+    /// Pieces at or above fail: best-f1, youden, recall:SHARE, aql:PERCENT,
     /// false-rejects:SHARE, good-quantile:SHARE or a number
     #[arg(long, value_name = "RULE")]
     threshold: Option<Criterion>,

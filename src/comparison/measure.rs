@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 /// The measures that every arm has, in the order of tables; see [`measures`].
-pub const MEASURES: [&str; 12] = [
+pub const MEASURES: [&str; 13] = [
     "roc_auc",
     "auc_pr",
     "f1",
@@ -37,6 +37,7 @@ pub const MEASURES: [&str; 12] = [
     "accuracy",
     "kappa",
     "defect_roc_auc",
+    "defect_recall_at_5pct_false_rejects",
 ];
 
 /// The names of [`measures`]: [`MEASURES`], then `recall_CLASS` for each class.
@@ -59,6 +60,9 @@ pub fn names(classes: &[String]) -> Vec<String> {
 /// - `correct_defect_class_recall`: defects named as their very class
 ///   (multi-class)
 /// - `defect_roc_auc`: of "defect or not", by the score, in both tasks
+/// - `defect_recall_at_5pct_false_rejects`: defect recall at the score that rejects at
+///   most 5% of these good pieces, in both tasks: recall at one and the same
+///   price, which recall at each arm's own threshold is not
 /// - `recall_CLASS`: the share of a defect class that is rejected (binary) or
 ///   named as that class (multi-class); of good pieces, of those that pass
 ///
@@ -108,6 +112,7 @@ pub fn measures(task: Task, classes: &[String], outcomes: &[&Outcome]) -> Result
         some.then(|| by_class.accuracy()),
         by_class.kappa().filter(|_| some),
         defect_auc,
+        defect_auc.and_then(|_| sweep.for_false_rejects(0.05).ok().map(|c| c.recall)),
     ];
     values.extend((0..classes.len()).map(|class| {
         let of_class: Vec<&&Outcome> = outcomes.iter().filter(|o| o.truth == class).collect();

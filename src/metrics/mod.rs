@@ -39,7 +39,8 @@ pub use pixel::{PixelMetrics, PixelScores};
 pub use ranking::{average_precision, average_precision_one_vs_rest, roc_auc, roc_auc_one_vs_rest};
 pub use report::Report;
 pub use threshold::{
-    best_f1, recall_at_false_rejects, threshold_for_false_rejects, threshold_for_recall,
+    best_f1, best_youden, recall_at_false_rejects, threshold_for_false_rejects,
+    threshold_for_recall,
 };
 pub use wilcoxon::{Alternative, wilcoxon};
 

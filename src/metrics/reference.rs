@@ -61,6 +61,17 @@ fn binary_measures_are_scikit_learn_s() {
             r.recall_at_5pct_false_rejects,
             &case["recall_at_5pct"],
         );
+        let youden = best_youden(&numbers(&case["scores"]), &defect);
+        match case["youden"].as_object() {
+            Some(expected) => {
+                let chosen = youden.unwrap();
+                let j = chosen.recall - chosen.false_reject_rate;
+                agree(name, "Youden index", Some(j), &expected["j"]);
+                let finite = Some(chosen.threshold).filter(|t| t.is_finite());
+                assert_eq!(finite, expected["threshold"].as_f64(), "{name}");
+            }
+            None => assert!(youden.is_err(), "{name}"),
+        }
         let best = &case["best"];
         assert_eq!(r.threshold, best["threshold"].as_f64(), "{name}");
         agree(name, "f1", r.f1, &best["f1"]);

@@ -62,6 +62,26 @@ impl Sweep {
         Ok(best)
     }
 
+    /// See [`best_youden`].
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a class is missing.
+    pub fn best_youden(&self) -> Result<Chosen> {
+        self.needs_both("the best Youden index")?;
+        // J · defects · good: in whole pieces, so that equals are equal.
+        let index = |tp: usize, fp: usize| {
+            tp as i128 * self.n_good as i128 - fp as i128 * self.n_defect as i128
+        };
+        let mut best = (0, None);
+        for (i, p) in self.points.iter().enumerate() {
+            let here = index(p.true_positives, p.false_positives);
+            if here >= best.0 {
+                best = (here, Some(i));
+            }
+        }
+        Ok(self.chosen(best.1))
+    }
+
     /// See [`threshold_for_recall`].
     ///
     /// # Errors
@@ -113,6 +133,24 @@ impl Sweep {
 /// ```
 pub fn best_f1(scores: &[f64], is_defect: &[bool]) -> Result<Chosen> {
     Sweep::new(scores, is_defect)?.best_f1()
+}
+
+/// The threshold of the largest J = defect recall + specificity - 1 (Youden,
+/// Index for rating diagnostic tests, Cancer 1950); of equals the lowest. Unlike
+/// [`best_f1`] it does not depend on how many defects there are for each good
+/// piece: it suits labels that hold more, or fewer, defects than the line does.
+///
+/// # Errors
+/// [`Error::Data`] if a class is missing, [`Error::Shape`], [`Error::NotFinite`].
+///
+/// ```
+/// let scores = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4];
+/// let defect = [true, false, false, true, false, false];
+/// let chosen = goma::metrics::best_youden(&scores, &defect).unwrap();
+/// assert_eq!(chosen.threshold, 0.6); // all defects, half of the good pieces: J = 1/2
+/// ```
+pub fn best_youden(scores: &[f64], is_defect: &[bool]) -> Result<Chosen> {
+    Sweep::new(scores, is_defect)?.best_youden()
 }
 
 /// The highest threshold that rejects at least the share `recall` of the
@@ -204,6 +242,31 @@ mod tests {
         assert_eq!((t.threshold, t.recall), (f64::INFINITY, 0.0));
         let r = recall_at_false_rejects(&[0.9, 0.9], &[true, false], 0.05).unwrap();
         assert_eq!(r, 0.0);
+    }
+
+    #[test]
+    fn youden_s_threshold_does_not_move_with_the_number_of_good_pieces() {
+        let thrice = |values: &[f64]| {
+            let good = SCORES.iter().zip(DEFECT).filter(|(_, d)| !d);
+            let mut all = values.to_vec();
+            let extra: Vec<f64> = good.map(|(s, _)| *s).collect();
+            all.extend_from_slice(&extra);
+            all.extend_from_slice(&extra);
+            let mut defect = DEFECT.to_vec();
+            defect.resize(all.len(), false);
+            (all, defect)
+        };
+        let (scores, defect) = thrice(&SCORES);
+        let once = best_youden(&SCORES, &DEFECT).unwrap();
+        assert_eq!(once.threshold, 0.6);
+        assert_eq!(
+            best_youden(&scores, &defect).unwrap(),
+            Chosen {
+                precision: 0.5,
+                f1: 2.0 / 3.0,
+                ..once
+            }
+        );
     }
 
     #[test]

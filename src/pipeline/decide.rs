@@ -192,7 +192,9 @@ pub(crate) fn fit_rule(
 /// Without defects the criteria that need none stay, the others become a quantile.
 fn good_only(options: &RuleOptions) -> RuleOptions {
     let quantile = |criterion| match criterion {
-        Criterion::BestF1 | Criterion::DefectRecall(_) => Criterion::GoodQuantile(GOOD_QUANTILE),
+        Criterion::BestF1 | Criterion::Youden | Criterion::DefectRecall(_) => {
+            Criterion::GoodQuantile(GOOD_QUANTILE)
+        }
         other => other,
     };
     RuleOptions {

@@ -47,7 +47,11 @@ def binary_case(name, y, s):
             "confusion": m.confusion_matrix(y, predicted, labels=[False, True]).tolist(),
         }
     if both:
-        fpr, tpr, _ = m.roc_curve(y, s, drop_intermediate=False)
+        fpr, tpr, t = m.roc_curve(y, s, drop_intermediate=False)
+        j = tpr - fpr
+        # Of equals the lowest threshold; the first point lies above all scores.
+        at = int(np.flatnonzero(j >= j.max() - 1e-12)[-1])
+        out["youden"] = {"j": float(j[at]), "threshold": float(t[at]) if at else None}
         out["recall_at_5pct"] = float(tpr[fpr <= 0.05].max())
     return out
 

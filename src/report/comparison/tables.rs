@@ -66,6 +66,7 @@ pub fn heading(measure: &str) -> String {
         "specificity" => "specificity",
         "aql" => "AQL %",
         "kappa" => "kappa",
+        "defect_recall_at_5pct_false_rejects" => "recall at 5% false rejects",
         other => return other.strip_prefix("recall_").unwrap_or(other).to_string(),
     }
     .to_string()
@@ -112,6 +113,7 @@ fn measures_of(task: Task) -> &'static [&'static str] {
             "specificity",
             "aql",
             "kappa",
+            "defect_recall_at_5pct_false_rejects",
         ],
         Task::MultiClass => &[
             "roc_auc",
@@ -122,6 +124,7 @@ fn measures_of(task: Task) -> &'static [&'static str] {
             "specificity",
             "aql",
             "kappa",
+            "defect_recall_at_5pct_false_rejects",
         ],
     }
 }
@@ -132,7 +135,10 @@ fn by_measure(comparison: &Comparison, task: Task, arms: &[usize], most: u32) ->
     let mut head = arm_head();
     head.extend(measures.iter().map(|m| heading(m)));
     let averaged = match task {
-        Task::Binary => "The threshold is fitted on training pieces.",
+        Task::Binary => {
+            "The threshold is fitted on training pieces; arms whose specificity differs pay for \
+             their recall differently, the last column has it at one price."
+        }
         Task::MultiClass => {
             "ROC AUC and AUC-PR: each class against the rest, weighted by class share. Decided by \
              the largest probability."
@@ -156,8 +162,17 @@ fn by_fraction(
     fractions: &BTreeSet<u32>,
 ) -> Titled {
     let measures: &[&str] = match task {
-        Task::Binary => &["defect_recall", "roc_auc"],
-        Task::MultiClass => &["defect_recall", "correct_defect_class_recall", "roc_auc"],
+        Task::Binary => &[
+            "defect_recall",
+            "defect_recall_at_5pct_false_rejects",
+            "roc_auc",
+        ],
+        Task::MultiClass => &[
+            "defect_recall",
+            "correct_defect_class_recall",
+            "defect_recall_at_5pct_false_rejects",
+            "roc_auc",
+        ],
     };
     let mut head = arm_head();
     for measure in measures {
@@ -267,6 +282,7 @@ fn tests(comparison: &Comparison) -> Titled {
         "defect_recall",
         "correct_defect_class_recall",
         "macro_f1",
+        "defect_recall_at_5pct_false_rejects",
     ];
     let row = |d: &Difference| {
         vec![
