@@ -112,7 +112,10 @@ pub fn measures(task: Task, classes: &[String], outcomes: &[&Outcome]) -> Result
         some.then(|| by_class.accuracy()),
         by_class.kappa().filter(|_| some),
         defect_auc,
-        defect_auc.and_then(|_| sweep.for_false_rejects(0.05).ok().map(|c| c.recall)),
+        sweep
+            .for_false_rejects(0.05)
+            .ok()
+            .and_then(|c| defects(c.recall)),
     ];
     values.extend((0..classes.len()).map(|class| {
         let of_class: Vec<&&Outcome> = outcomes.iter().filter(|o| o.truth == class).collect();
@@ -250,6 +253,9 @@ mod tests {
         assert_eq!(multi("specificity"), Some(0.5));
         // Good pieces 0.1 and 0.6 below defects 0.9, 0.8, 0.7, 0.2: 7 of 8 pairs.
         assert_eq!(multi("defect_roc_auc"), Some(0.875));
+        // One good piece would be half of them: the threshold stays above 0.6.
+        let at_one_price = multi("defect_recall_at_5pct_false_rejects");
+        assert_eq!(at_one_price, Some(0.75));
     }
 
     #[test]
@@ -260,6 +266,13 @@ mod tests {
         assert_eq!(binary("recall_chip"), Some(0.0));
         assert_eq!(binary("correct_defect_class_recall"), None);
         assert_eq!(binary("roc_auc"), Some(0.5));
+        assert_eq!(binary("defect_recall_at_5pct_false_rejects"), Some(0.5));
+        let of_good_alone = value(
+            Task::Binary,
+            &outcomes[..1],
+            "defect_recall_at_5pct_false_rejects",
+        );
+        assert_eq!(of_good_alone, None);
         assert!((binary("kappa").unwrap() - 0.4).abs() < 1e-12); // p_o 2/3, p_e 4/9
     }
 

@@ -52,14 +52,7 @@ impl Sweep {
     /// [`Error::Data`] if there is no defect.
     pub fn best_f1(&self) -> Result<Chosen> {
         self.needs_defects("the best F1")?;
-        let mut best = self.chosen(None);
-        for i in 0..self.points.len() {
-            let here = self.chosen(Some(i));
-            if here.f1 >= best.f1 {
-                best = here;
-            }
-        }
-        Ok(best)
+        Ok(self.largest(|tp, fp| 2.0 * tp as f64 / (tp + fp + self.n_defect) as f64))
     }
 
     /// See [`best_youden`].
@@ -69,17 +62,22 @@ impl Sweep {
     pub fn best_youden(&self) -> Result<Chosen> {
         self.needs_both("the best Youden index")?;
         // J · defects · good: in whole pieces, so that equals are equal.
-        let index = |tp: usize, fp: usize| {
+        Ok(self.largest(|tp, fp| {
             tp as i128 * self.n_good as i128 - fp as i128 * self.n_defect as i128
-        };
-        let mut best = (0, None);
+        }))
+    }
+
+    /// The threshold of the largest `measure` of true and false positives; of
+    /// equals the lowest.
+    fn largest<T: PartialOrd>(&self, measure: impl Fn(usize, usize) -> T) -> Chosen {
+        let mut best = (measure(0, 0), None);
         for (i, p) in self.points.iter().enumerate() {
-            let here = index(p.true_positives, p.false_positives);
+            let here = measure(p.true_positives, p.false_positives);
             if here >= best.0 {
                 best = (here, Some(i));
             }
         }
-        Ok(self.chosen(best.1))
+        self.chosen(best.1)
     }
 
     /// See [`threshold_for_recall`].
@@ -246,17 +244,12 @@ mod tests {
 
     #[test]
     fn youden_s_threshold_does_not_move_with_the_number_of_good_pieces() {
-        let thrice = |values: &[f64]| {
-            let good = SCORES.iter().zip(DEFECT).filter(|(_, d)| !d);
-            let mut all = values.to_vec();
-            let extra: Vec<f64> = good.map(|(s, _)| *s).collect();
-            all.extend_from_slice(&extra);
-            all.extend_from_slice(&extra);
-            let mut defect = DEFECT.to_vec();
-            defect.resize(all.len(), false);
-            (all, defect)
-        };
-        let (scores, defect) = thrice(&SCORES);
+        let mut scores = SCORES.to_vec();
+        let mut defect = DEFECT.to_vec();
+        for (score, _) in SCORES.iter().zip(DEFECT).filter(|(_, d)| !d) {
+            scores.extend([score; 2]);
+            defect.extend([false; 2]);
+        }
         let once = best_youden(&SCORES, &DEFECT).unwrap();
         assert_eq!(once.threshold, 0.6);
         assert_eq!(
