@@ -49,6 +49,7 @@ fn bench(c: &mut Criterion) {
                 train: &good,
                 validation: &[],
             },
+            None,
             &source,
             &options,
             Seed::new(0),

@@ -85,7 +85,7 @@ fn main() {
             observer: &Silent,
         };
         let seed = Seed::new(0);
-        train::fit(pieces, &source, &options, seed, &Device::Cpu, watch).expect("images fit");
+        train::fit(pieces, None, &source, &options, seed, &Device::Cpu, watch).expect("images fit");
         1e3 * begun.elapsed().as_secs_f64()
     };
     let few = run(1);

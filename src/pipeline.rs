@@ -15,6 +15,7 @@ pub mod import;
 pub mod inspector;
 pub mod measure;
 pub mod rows;
+pub mod start;
 pub mod supervised;
 
 use crate::classifier::Classifier;

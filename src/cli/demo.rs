@@ -171,6 +171,7 @@ fn train(
         backbone: Some(bundled::backbone()?),
         pictures: Vec::new(),
         roi: None,
+        start: None,
         workspace: &folder,
         resume: false,
         recorder: None,

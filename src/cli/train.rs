@@ -8,6 +8,7 @@ use super::data::DataArgs;
 use super::inspected::InspectedArgs;
 use super::observer::Terminal;
 use super::{Common, Outcome, Work};
+use candle_core::Device;
 use clap::Args;
 use goma::bundled;
 use goma::data::annotation::GOOD;
@@ -24,6 +25,7 @@ use goma::files::{self, Existing};
 use goma::pipeline::BackboneFile;
 use goma::pipeline::evaluate::Evaluation;
 use goma::pipeline::fit::{self, Fitted, Plan};
+use goma::pipeline::start::Start;
 use goma::random::Seed;
 use goma::report::markdown::Table;
 use goma::report::training::TrainingFolder;
@@ -54,6 +56,7 @@ use std::path::{Path, PathBuf};
   goma train good-only --out models/new --model draem --test-share 0
   goma train erasers --out models/careful --contamination 0.05
   goma train plates --out models/plates --roi face.png --tiles overlap
+  goma train newer-erasers --out models/line3-may --start models/line3 --set draem.steps=500
   goma train erasers --out models/resnet18 --model resnet18 --preset paper
   goma train erasers --out models/top --model resnet18 --freeze layer3 --set baseline.dropout=0.3
   goma train steel --out models/steel --model resnet18 --preset metal --set baseline.input=canny
@@ -100,6 +103,10 @@ pub struct TrainArgs {
     /// Backbone weights (.safetensors or .pth) in place of the bundled ones
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Begin with the anomaly model of this bundle, not with random weights:
+    /// for new pieces, another light, or a longer training
+    #[arg(long, value_name = "BUNDLE")]
+    start: Option<PathBuf>,
     /// Folder of pictures that simulated defects are filled with
     #[arg(long, value_name = "DIR")]
     anomaly_source: Option<PathBuf>,
@@ -162,6 +169,12 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
                 "belongs to an anomaly model: hybrid or draem",
             ));
         }
+        if args.start.is_some() {
+            return Err(
+                Error::setting("--start", "belongs to an anomaly model: hybrid or draem")
+                    .help("--weights FILE names what a supervised network begins with"),
+            );
+        }
         let asked = baseline::Asked {
             args,
             kind,
@@ -185,6 +198,15 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
     // Everything that can be wrong with the command line has been found by now:
     // only then may an old bundle go.
     let device = super::device(common, Work::Training)?;
+    let start = match &args.start {
+        None => None,
+        Some(folder) => {
+            let start = opened_start(folder, &dataset, &settings, &device, terminal)?;
+            let to_be_new = fit::to_be_new(&dataset, &fold, &settings, common.seed)?;
+            start.check_new(&to_be_new, terminal)?;
+            Some(start)
+        }
+    };
     let target = args.target();
     let out = begin_folder(target, existing(args), args.resume)?;
     let settings_file = out.join(SETTINGS_FILE);
@@ -198,7 +220,11 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         .file_name()
         .map_or_else(|| "model".to_string(), |n| n.to_string_lossy().into_owned());
     let recorder = TrainingFolder::new(&out);
-    let pieces = Pieces::of(&dataset, &fold, terminal)?;
+    let mut pieces = Pieces::of(&dataset, &fold, terminal)?;
+    pieces.networks_saw(&fit::seen(&dataset, &fold, &settings, common.seed)?);
+    if let Some(earlier) = start.as_ref().and_then(|start| start.pieces.as_ref()) {
+        pieces.add_seen_by(earlier);
+    }
     let plan = Plan {
         name,
         dataset: &dataset,
@@ -210,6 +236,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
         backbone,
         pictures,
         roi,
+        start: start.as_ref(),
         workspace: &out,
         resume: args.resume,
         recorder: Some(&recorder),
@@ -274,6 +301,39 @@ fn begin_folder(target: &Path, existing: Existing, resume: bool) -> Result<PathB
         .help("the bundle there is complete; pass --force to train it anew"));
     }
     files::output_folder(target, existing, SETTINGS_FILE)
+}
+
+/// The model to begin from, if it fits what is to be trained.
+fn opened_start(
+    folder: &Path,
+    dataset: &Dataset,
+    settings: &Settings,
+    device: &Device,
+    terminal: &Terminal,
+) -> Result<Start> {
+    let start = Start::open(folder, device)?;
+    let channels = &dataset.format.channels;
+    let wanted = settings.draem.shape(channels.len());
+    start.draem.shape().check_is(wanted)?;
+    if &start.channels != channels {
+        let names = |channels: &[Channel]| {
+            let names: Vec<&str> = channels.iter().map(Channel::name).collect();
+            names.join(" ")
+        };
+        terminal.say(&format!(
+            "note: {} was trained on channels {}, these pieces have {}",
+            folder.display(),
+            names(&start.channels),
+            names(channels)
+        ));
+    }
+    if start.pieces.is_none() {
+        terminal.say(&format!(
+            "note: {} does not list its training pieces; make sure that none is held out here",
+            folder.display()
+        ));
+    }
+    Ok(start)
 }
 
 /// Says what is trained on, and with -v how.

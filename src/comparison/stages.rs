@@ -19,7 +19,6 @@ use crate::data::image::Image;
 use crate::data::reader::{ImageReader, Limits};
 use crate::data::sample::SampleId;
 use crate::draem::Draem;
-use crate::draem::model::DraemShape;
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::nn::checkpoint::Checkpoint;
@@ -388,6 +387,8 @@ impl<'a> Stages<'a> {
                 let job = AnomalyJob {
                     reader: &self.reader,
                     options,
+                    // What another model has seen may lie in this fold's test pieces.
+                    start: None,
                     pictures: self.pictures,
                     roi: None,
                     seed: division.seed.derive("draem", source.number),
@@ -401,12 +402,7 @@ impl<'a> Stages<'a> {
             Ok(Weights(trained.draem.to_safetensors()?))
         })?;
         meter.finish(cached);
-        let shape = DraemShape {
-            channels: self.dataset.format.channels.len(),
-            size: options.size,
-            reconstructive_width: options.reconstructive_width,
-            discriminative_width: options.discriminative_width,
-        };
+        let shape = options.shape(self.dataset.format.channels.len());
         Draem::new(shape, weights.tensors(self.device)?, self.device)
     }
 }

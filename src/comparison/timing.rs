@@ -136,7 +136,7 @@ fn time_training(job: &Job<'_>, images: &[Image]) -> Result<(Draem, f64)> {
             recorder: None,
             observer: &clock,
         };
-        let (draem, _) = train::fit(pieces, &source, &options, seed, job.device, watch)?;
+        let (draem, _) = train::fit(pieces, None, &source, &options, seed, job.device, watch)?;
         Ok((draem, clock.milliseconds()))
     };
     // A step of a large model takes minutes, and its time grows with the batch; one

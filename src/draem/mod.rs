@@ -30,6 +30,7 @@ pub use source::{AnomalySource, DefectKind};
 pub use tiles::Tiling;
 
 use crate::error::{Error, Result};
+use model::DraemShape;
 use serde::{Deserialize, Serialize};
 
 /// Of fewer good pieces than this none is kept back to validate on.
@@ -135,6 +136,17 @@ impl DraemOptions {
             contamination: 0.0,
             tiles: Tiling::Off,
             simulation: SimulationOptions::default(),
+        }
+    }
+
+    /// The shape of the model for images of so many channels.
+    #[must_use]
+    pub fn shape(&self, channels: usize) -> DraemShape {
+        DraemShape {
+            channels,
+            size: self.size,
+            reconstructive_width: self.reconstructive_width,
+            discriminative_width: self.discriminative_width,
         }
     }
 

@@ -30,6 +30,49 @@ pub struct DraemShape {
     pub discriminative_width: usize,
 }
 
+impl DraemShape {
+    /// Checks that a model of this shape can be trained further as one of
+    /// another.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] saying what differs, with the settings that fit.
+    pub fn check_is(self, wanted: Self) -> Result<()> {
+        if self == wanted {
+            return Ok(());
+        }
+        if self.channels != wanted.channels {
+            return Err(Error::setting(
+                "start",
+                format!(
+                    "the model to begin from takes {} channels, the pieces have {}",
+                    self.channels, wanted.channels
+                ),
+            ));
+        }
+        let widths = |shape: Self| {
+            let (reconstructive, discriminative) =
+                (shape.reconstructive_width, shape.discriminative_width);
+            format!(
+                "{0} x {0}, widths {reconstructive} and {discriminative}",
+                shape.size
+            )
+        };
+        Err(Error::setting(
+            "start",
+            format!(
+                "the model to begin from is {}, the settings say {}",
+                widths(self),
+                widths(wanted)
+            ),
+        )
+        .help(format!(
+            "--set draem.size={} --set draem.reconstructive_width={} --set \
+             draem.discriminative_width={}",
+            self.size, self.reconstructive_width, self.discriminative_width
+        )))
+    }
+}
+
 /// The trained anomaly model.
 #[derive(Debug)]
 pub struct Draem {
@@ -162,6 +205,12 @@ impl Draem {
         let size = self.shape.size;
         let of = |engine: &Engine| engine.prepare(size, size);
         self.engine.as_ref().map_or(Ok(()), of)
+    }
+
+    /// All weights, by their names.
+    #[must_use]
+    pub fn weights(&self) -> HashMap<String, Tensor> {
+        self.parameters.tensors().into_iter().collect()
     }
 
     /// The names of all weights.

@@ -7,7 +7,8 @@
 //! Beyond the paper, each switched by its option: the weights are averaged
 //! ([`Ema`]), at equal intervals the averaged model is validated and the best
 //! kept ([`validate`]), and pieces that look mislabelled are
-//! left out ([`contamination`](super::contamination)).
+//! left out ([`contamination`](super::contamination)). A training may begin
+//! from the weights of another.
 
 use super::DraemOptions;
 use super::contamination::{Plan, Sifting};
@@ -131,16 +132,20 @@ pub type LossRegions = [Arc<Array2<bool>>];
 
 /// Trains on good images.
 ///
-/// Where `regions` are given, losses are taken inside them alone.
+/// Where `regions` are given, losses are taken inside them alone. With `start`
+/// the networks begin with its weights, and not with drawn ones; optimiser and
+/// average begin anew.
 ///
 /// The same images, options and seed give the same weights, also across a stop
 /// and a resume, on the CPU.
 ///
 /// # Errors
 /// [`Error::Stopped`] after a requested stop, with the checkpoint written;
-/// [`Error::Data`] without images; [`Error::NotFinite`] if training diverges.
+/// [`Error::Data`] without images; [`Error::Setting`] if `start` has another
+/// shape; [`Error::NotFinite`] if training diverges.
 pub fn fit(
     pieces: Pieces<'_>,
+    start: Option<&Draem>,
     source: &AnomalySource,
     options: &DraemOptions,
     seed: Seed,
@@ -166,7 +171,7 @@ pub fn fit(
     if regions > 0 && regions != images.len() {
         return Err(Error::shape("loss regions", regions, images.len()));
     }
-    let mut state = State::new(expected.0, options, seed, device)?;
+    let mut state = State::new(expected.0, options, start, seed, device)?;
     if let Some(checkpoint) = checkpoint
         && state.load(checkpoint)?
     {
@@ -316,13 +321,14 @@ struct State {
 }
 
 impl State {
-    fn new(channels: usize, options: &DraemOptions, seed: Seed, device: &Device) -> Result<Self> {
-        let shape = DraemShape {
-            channels,
-            size: options.size,
-            reconstructive_width: options.reconstructive_width,
-            discriminative_width: options.discriminative_width,
-        };
+    fn new(
+        channels: usize,
+        options: &DraemOptions,
+        start: Option<&Draem>,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self> {
+        let shape = options.shape(channels);
         let parameters = Parameters::new(seed.derive("draem.weights", 0), device);
         let networks = Networks::new(
             &parameters.root(),
@@ -330,6 +336,10 @@ impl State {
             options.reconstructive_width,
             options.discriminative_width,
         )?;
+        if let Some(start) = start {
+            start.shape().check_is(shape)?;
+            parameters.load(&start.weights())?;
+        }
         let adam = Adam::new(
             &parameters,
             AdamOptions {

@@ -25,6 +25,8 @@ pub struct AnomalyJob<'a> {
     pub reader: &'a ImageReader,
     /// Networks and training.
     pub options: &'a DraemOptions,
+    /// The model whose weights it begins with, in place of drawn ones.
+    pub start: Option<&'a Draem>,
     /// Pictures that simulated defects are filled with, in place of painted ones.
     pub pictures: &'a [Image],
     /// The part of the pieces that is inspected.
@@ -172,6 +174,7 @@ impl AnomalyJob<'_> {
                 regions: &taught.regions,
                 validation: &validation.images,
             },
+            self.start,
             &source,
             self.options,
             self.seed,

@@ -6,6 +6,7 @@ use super::anomaly::{AnomalyJob, Trained};
 use super::decide::{self, FittingRows};
 use super::evaluate::{self, Evaluation};
 use super::rows::{self, Gather, Rows, Unreadable};
+use super::start::Start;
 use super::{BackboneFile, Hybrid, Pipeline, Training};
 use crate::data::colour::Calibration;
 use crate::data::dataset::Dataset;
@@ -47,6 +48,9 @@ pub struct Plan<'a> {
     pub pictures: Vec<Image>,
     /// The part of a piece that is inspected; `None` is all of it.
     pub roi: Option<RegionOfInterest>,
+    /// The model that the anomaly model begins from, in place of drawn weights;
+    /// [`Start::check_new`] says whether it may, for the pieces of [`to_be_new`].
+    pub start: Option<&'a Start>,
     /// Folder for checkpoints.
     pub workspace: &'a Path,
     /// Whether to go on from the checkpoints there.
@@ -91,12 +95,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         ImageReader::new(plan.dataset.format.clone(), plan.limits).within(plan.roi.as_ref());
     let mut unreadable = Vec::new();
 
-    let (seen, fitting) = match settings.fitting.maps {
-        MapFitting::HeldOut => {
-            training.split_good(settings.fitting.kept_back, seed.derive("fit.kept-back", 0))?
-        }
-        MapFitting::CrossFit | MapFitting::Seen => (training.good(), training.clone()),
-    };
+    let (seen, fitting) = divided(&training, settings, seed)?;
     let trainer = Trainer {
         plan: &plan,
         reader: &reader,
@@ -173,13 +172,7 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     };
     let decided = decide::fit_deciders(on, mode, plan.dataset, settings, seed, observer)?;
 
-    let test: Vec<&Sample> = plan
-        .fold
-        .test()
-        .iter()
-        .map(|&i| &plan.dataset.samples[i])
-        .collect();
-    let test: Vec<&Sample> = test.into_iter().filter(|s| s.label().is_some()).collect();
+    let test = labelled_test(plan.dataset, &plan.fold);
     let evaluation = if test.is_empty() {
         None
     } else {
@@ -202,6 +195,13 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     };
 
     let mut notes = Vec::new();
+    if let Some(start) = plan.start {
+        notes.push(format!(
+            "the anomaly model began with the weights of {} ({})",
+            start.name,
+            &start.hash[..12]
+        ));
+    }
     if !unreadable.is_empty() {
         notes.push(format!(
             "{} pieces could not be read and were left out",
@@ -258,6 +258,61 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         evaluation,
         unreadable,
     })
+}
+
+/// What the anomaly model is trained on, and what everything after it is fitted on.
+fn divided<'d>(
+    training: &TrainingSet<'d>,
+    settings: &Settings,
+    seed: Seed,
+) -> Result<(TrainingSet<'d>, TrainingSet<'d>)> {
+    match settings.fitting.maps {
+        MapFitting::HeldOut => {
+            training.split_good(settings.fitting.kept_back, seed.derive("fit.kept-back", 0))
+        }
+        MapFitting::CrossFit | MapFitting::Seen => Ok((training.good(), training.clone())),
+    }
+}
+
+/// The pieces that are measured on.
+fn labelled_test<'d>(dataset: &'d Dataset, fold: &Fold) -> Vec<&'d Sample> {
+    let test = fold.test().iter().map(|&i| &dataset.samples[i]);
+    test.filter(|sample| sample.label().is_some()).collect()
+}
+
+/// The good pieces that the anomaly model of a [`Plan`] with these settings learns
+/// from or is validated on.
+///
+/// # Errors
+/// As for [`fit`], if the pieces cannot be divided so.
+pub fn seen<'d>(
+    dataset: &'d Dataset,
+    fold: &Fold,
+    settings: &Settings,
+    seed: u64,
+) -> Result<Vec<&'d Sample>> {
+    let (seen, _) = divided(&fold.training(dataset), settings, Seed::new(seed))?;
+    Ok(seen.samples().collect())
+}
+
+/// The pieces that the anomaly model of a [`Plan`] with these settings must not
+/// have seen: those measured on, and the good ones whose maps are to look like a
+/// new piece's.
+///
+/// # Errors
+/// As for [`fit`], if the pieces cannot be divided so.
+pub fn to_be_new<'d>(
+    dataset: &'d Dataset,
+    fold: &Fold,
+    settings: &Settings,
+    seed: u64,
+) -> Result<Vec<&'d Sample>> {
+    let mut new = labelled_test(dataset, fold);
+    if settings.fitting.maps != MapFitting::Seen {
+        let (_, fitting) = divided(&fold.training(dataset), settings, Seed::new(seed))?;
+        new.extend(fitting.good().samples());
+    }
+    Ok(new)
 }
 
 /// What was fitted on which maps, for people.
@@ -327,6 +382,7 @@ impl Trainer<'_> {
         let job = AnomalyJob {
             reader: self.reader,
             options: &self.plan.settings.draem,
+            start: self.plan.start.map(|start| &start.draem),
             pictures: &self.plan.pictures,
             roi: self.plan.roi.as_ref(),
             seed: self.seed.derive(name, 0),
@@ -353,6 +409,9 @@ impl Trainer<'_> {
                 hash.update([0]);
             }
             hash.update([1]);
+        }
+        if let Some(start) = self.plan.start {
+            hash.update(&start.hash);
         }
         if let Some(roi) = &self.plan.roi {
             hash.update(format!("{:?}", roi.mask().dim()));

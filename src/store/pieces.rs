@@ -1,7 +1,8 @@
 //! `pieces.csv`: which pieces a bundle was trained on, and which were held out.
 //!
-//! Columns `id,split,sha256`; `split` is `train` (also of pieces that thresholds,
-//! validation or the choice of weights rest on) or `test`, `sha256` what the
+//! Columns `id,split,sha256`; `split` is `train` (also of pieces that the choice of
+//! weights rests on), `fit` of pieces that the networks have not seen, but
+//! classifier and thresholds rest on, or `test`; `sha256` is what the
 //! piece's files hold ([`digest::of_samples`]). Pieces are recognised by their
 //! content: other data sets may use the same ids, and files are renamed.
 
@@ -14,7 +15,7 @@ use crate::files::write_atomic;
 use crate::nn::weights::hex;
 use crate::progress::Observer;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The file's name.
@@ -33,6 +34,7 @@ struct Row {
 #[serde(rename_all = "lowercase")]
 enum Side {
     Train,
+    Fit,
     Test,
 }
 
@@ -41,7 +43,8 @@ enum Side {
 pub struct Pieces(Vec<Row>);
 
 impl Pieces {
-    /// Reads the files of every piece of a fold once.
+    /// Reads the files of every piece of a fold once. All that are not held out
+    /// count as trained on, see [`Pieces::networks_saw`].
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -62,6 +65,62 @@ impl Pieces {
             })
             .collect(),
         ))
+    }
+
+    /// Reads `pieces.csv` of a bundle's folder; `None` where there is none, as in
+    /// imported bundles and those of earlier versions.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] for a file that is no such table.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        let length = match std::fs::metadata(&path) {
+            Ok(about) => about.len(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        };
+        if length > MAX_BYTES {
+            return Err(Error::malformed(
+                path,
+                format!("{length} bytes are too many"),
+            ));
+        }
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let rows = csv::Reader::from_reader(&bytes[..])
+            .deserialize()
+            .map(|row| row.map_err(|e| Error::malformed(&path, e.to_string())))
+            .collect::<Result<_>>()?;
+        Ok(Some(Self(rows)))
+    }
+
+    /// Notes that of the pieces trained on the networks saw these alone; all else
+    /// rests on the others, too.
+    pub fn networks_saw(&mut self, samples: &[&Sample]) {
+        let seen: BTreeSet<&str> = samples.iter().map(|s| s.id.as_str()).collect();
+        for row in &mut self.0 {
+            if row.split == Side::Train && !seen.contains(row.id.as_str()) {
+                row.split = Side::Fit;
+            }
+        }
+    }
+
+    /// Adds what the networks of an earlier training, which this one begins from,
+    /// saw: those of this one have seen it, too.
+    pub fn add_seen_by(&mut self, earlier: &Self) {
+        let mut seen: BTreeMap<&str, &Row> = earlier
+            .0
+            .iter()
+            .filter(|row| row.split == Side::Train)
+            .map(|row| (row.sha256.as_str(), row))
+            .collect();
+        for row in &mut self.0 {
+            if seen.remove(row.sha256.as_str()).is_some() {
+                row.split = Side::Train;
+            }
+        }
+        let mut more: Vec<&Row> = seen.into_values().collect();
+        more.sort_by(|a, b| a.id.cmp(&b.id));
+        self.0.extend(more.into_iter().cloned());
     }
 
     /// Writes `pieces.csv` into a bundle's folder.
@@ -87,33 +146,24 @@ impl Pieces {
 pub struct TrainedOn(BTreeSet<String>);
 
 impl TrainedOn {
-    /// Reads `pieces.csv` of a bundle's folder; `None` where there is none, as in
-    /// imported bundles and those of earlier versions.
+    /// What the networks have seen.
+    #[must_use]
+    pub fn by_networks(pieces: &Pieces) -> Self {
+        Self::of(pieces, |split| split == Side::Train)
+    }
+
+    fn of(pieces: &Pieces, counts: impl Fn(Side) -> bool) -> Self {
+        let trained = pieces.0.iter().filter(|row| counts(row.split));
+        Self(trained.map(|row| row.sha256.clone()).collect())
+    }
+
+    /// What the bundle of a folder was trained on; as [`Pieces::read`].
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Malformed`] for a file that is no such table.
+    /// As [`Pieces::read`].
     pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(FILE);
-        let length = match std::fs::metadata(&path) {
-            Ok(about) => about.len(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read", &path)(e)),
-        };
-        if length > MAX_BYTES {
-            return Err(Error::malformed(
-                path,
-                format!("{length} bytes are too many"),
-            ));
-        }
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let mut trained = BTreeSet::new();
-        for row in csv::Reader::from_reader(&bytes[..]).deserialize() {
-            let row: Row = row.map_err(|e| Error::malformed(&path, e.to_string()))?;
-            if row.split == Side::Train {
-                trained.insert(row.sha256);
-            }
-        }
-        Ok(Some(Self(trained)))
+        let pieces = Pieces::read(folder)?;
+        Ok(pieces.map(|pieces| Self::of(&pieces, |split| split != Side::Test)))
     }
 
     /// What either was trained on.

@@ -148,6 +148,57 @@ fn pieces_that_were_trained_on_are_told_apart_by_what_they_hold() {
 }
 
 #[test]
+fn a_training_begins_with_an_earlier_bundle_that_does_not_know_what_is_held_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let newer = folder.path().join("newer");
+    goma()
+        .args(["synth", "--count", "60", "--seed", "77", "--out"])
+        .arg(&newer)
+        .assert()
+        .success();
+    let start = workshop().join("model");
+    let train = |data: &std::path::Path, out: &str, more: &[&str]| {
+        let mut command = goma();
+        command.arg("train").arg(data);
+        command.args(["--classes", "binary"]).args(TINY);
+        command.arg("--out").arg(folder.path().join(out)).args(more);
+        command.arg("--start").arg(&start).assert()
+    };
+    train(&newer, "further", &[]).success();
+    let further = folder.path().join("further");
+    let card = fs::read_to_string(further.join("README.md")).unwrap();
+    assert!(card.contains("began with the weights of model"), "{card}");
+    // It knows the pieces of both.
+    let trained = |of: &std::path::Path| -> Vec<String> {
+        let list = fs::read_to_string(of.join("pieces.csv")).unwrap();
+        let lines = list.lines().filter(|line| line.contains(",train,"));
+        lines.map(str::to_string).collect()
+    };
+    let (earlier, both) = (trained(&start), trained(&further));
+    assert!(earlier.iter().all(|line| both.contains(line)));
+    assert!(both.len() > earlier.len());
+    let list = fs::read_to_string(start.join("pieces.csv")).unwrap();
+    let defective = list.lines().filter(|line| line.contains(",fit,"));
+    assert!(
+        defective.count() > 0,
+        "the anomaly model saw good pieces alone"
+    );
+
+    // Another division of the earlier pieces holds out what the model knows; what
+    // lies in the folder is still there after that.
+    let erasers = workshop().join("erasers");
+    let ran = train(&erasers, "further", &["--seed", "8", "--force"]).failure();
+    assert!(stderr(&ran).contains("trained on by"), "{}", stderr(&ran));
+    assert!(further.join("manifest.json").is_file());
+    // The same division does not: what was kept back then is kept back again.
+    train(&erasers, "same", &["--seed", "3"]).success();
+    let ran = train(&newer, "wide", &["--set", "draem.size=64"]).failure();
+    assert!(stderr(&ran).contains("draem.size=32"), "{}", stderr(&ran));
+    let ran = train(&newer, "cnn", &["--model", "cnn"]).failure();
+    assert!(stderr(&ran).contains("--weights"), "{}", stderr(&ran));
+}
+
+#[test]
 fn predictions_of_anybody_are_measured() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("p.csv");

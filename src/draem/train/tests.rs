@@ -46,6 +46,25 @@ fn train(
     train_within(&[], options, seed, checkpoint, observer)
 }
 
+/// As [`train`], begun with another model's weights and without validation.
+fn train_from(start: &Draem, options: &DraemOptions) -> Result<Draem> {
+    let images = images();
+    let pieces = Pieces {
+        train: &images,
+        regions: &[],
+        validation: &[],
+    };
+    let watch = Watch {
+        checkpoint: None,
+        recorder: None,
+        observer: &Silent,
+    };
+    let source = AnomalySource::textures().with_pieces(images.clone().into());
+    let (start, seed, device) = (Some(start), Seed::new(2), Device::Cpu);
+    let trained = fit(pieces, start, &source, options, seed, &device, watch);
+    trained.map(|(draem, _)| draem)
+}
+
 /// As [`train`], with losses inside regions alone.
 fn train_within(
     regions: &LossRegions,
@@ -63,6 +82,7 @@ fn train_within(
     };
     fit(
         pieces,
+        None,
         &AnomalySource::textures().with_pieces(train.to_vec().into()),
         options,
         seed,
@@ -117,6 +137,45 @@ fn a_stopped_and_resumed_training_is_that_without_a_stop_to_the_byte() {
         ..straight
     };
     assert!(train(&options, Seed::new(1), Some(&other), &Silent).is_err());
+}
+
+#[test]
+fn a_training_begins_with_the_weights_of_another() {
+    let (start, _) = train(&tiny(), Seed::new(1), None, &Silent).unwrap();
+    let before = start.to_safetensors().unwrap();
+    let options = DraemOptions {
+        steps: 1,
+        ema: 0.0,
+        warmup: 0,
+        ..tiny()
+    };
+    // Adam moves each weight by the learning rate at most in its first step.
+    let moved = |learning_rate: f64| {
+        let options = DraemOptions {
+            learning_rate,
+            ..options.clone()
+        };
+        let rate = options.learning_rate_at(0) as f32;
+        let weights = train_from(&start, &options).unwrap().weights();
+        let mut moved: f32 = 0.0;
+        for (name, from) in start.weights() {
+            if !name.contains("running") {
+                let distance = (&weights[&name] - from).unwrap().abs().unwrap();
+                moved = moved.max(distance.max_all().unwrap().to_scalar().unwrap());
+            }
+        }
+        moved / rate
+    };
+    for rate in [1e-5, 1e-3] {
+        assert!((0.9..1.1).contains(&moved(rate)), "{}", moved(rate));
+    }
+    assert!(before == start.to_safetensors().unwrap());
+    let wider = DraemOptions {
+        reconstructive_width: 3,
+        ..options
+    };
+    let refused = train_from(&start, &wider).unwrap_err().to_string();
+    assert!(refused.contains("widths 2 and 2"), "{refused}");
 }
 
 #[test]
