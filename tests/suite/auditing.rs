@@ -1,6 +1,6 @@
 //! `goma crop` and `goma audit`: packs taken apart, data looked at.
 
-use crate::tools::{goma, rows, stderr, stdout, workshop};
+use crate::tools::{erasers, goma, rows, stderr, stdout, workshop};
 use std::fs;
 use std::path::Path;
 
@@ -96,11 +96,7 @@ fn a_pack_that_lacks_a_piece_is_named_and_so_is_a_broken_one() {
 fn an_audit_finds_a_planted_duplicate_and_writes_corrected_labels() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("erasers");
-    goma()
-        .args(["synth", "--count", "45", "--seed", "5", "--out"])
-        .arg(&data)
-        .assert()
-        .success();
+    erasers(&data, 45, 5);
     // The same photograph under another id, in another pack; and a broken file.
     fs::copy(
         data.join("arrays/synth-000003.npy"),

@@ -1,6 +1,6 @@
 //! Every command: what it writes, what it says to wrong use.
 
-use crate::tools::{TINY, copy_model, goma, stderr, stdout, workshop};
+use crate::tools::{TINY, copy_model, erasers, goma, stderr, stdout, workshop};
 use std::fs;
 
 #[test]
@@ -151,11 +151,7 @@ fn pieces_that_were_trained_on_are_told_apart_by_what_they_hold() {
 fn a_training_begins_with_an_earlier_bundle_that_does_not_know_what_is_held_out() {
     let folder = tempfile::tempdir().unwrap();
     let newer = folder.path().join("newer");
-    goma()
-        .args(["synth", "--count", "60", "--seed", "77", "--out"])
-        .arg(&newer)
-        .assert()
-        .success();
+    erasers(&newer, 60, 77);
     let start = workshop().join("model");
     let train = |data: &std::path::Path, out: &str, more: &[&str]| {
         let mut command = goma();

@@ -2,7 +2,7 @@
 //! bytes however the run went.
 
 use crate::broken::write_broken_files;
-use crate::tools::{copy_model, goma, rows, stderr, stdout, workshop};
+use crate::tools::{copy_model, erasers, goma, rows, stderr, stdout, workshop};
 use std::fs;
 use std::path::Path;
 
@@ -167,11 +167,7 @@ fn a_damaged_bundle_is_refused() {
 #[test]
 fn a_thousand_good_and_fifty_broken_files() {
     let folder = tempfile::tempdir().unwrap();
-    goma()
-        .args(["synth", "--count", "1000", "--seed", "6", "--out"])
-        .arg(folder.path().join("erasers"))
-        .assert()
-        .success();
+    erasers(folder.path().join("erasers"), 1000, 6);
     let input = folder.path().join("erasers/arrays");
     let clean = folder.path().join("clean");
     score(&input, &clean, &["--no-heatmaps"], 0);

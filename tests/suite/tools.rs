@@ -13,6 +13,16 @@ pub fn goma() -> Command {
     command
 }
 
+/// Makes so many labelled pieces in a new folder.
+pub fn erasers(out: impl AsRef<Path>, count: usize, seed: u64) {
+    goma()
+        .args(["synth", "--count", &count.to_string()])
+        .args(["--seed", &seed.to_string(), "--out"])
+        .arg(out.as_ref())
+        .assert()
+        .success();
+}
+
 /// A folder with `erasers` (90 labelled pieces of 6 packs) and `model` (a tiny hybrid bundle
 /// trained on them): made once for all tests.
 pub fn workshop() -> &'static Path {
@@ -20,11 +30,7 @@ pub fn workshop() -> &'static Path {
     FOLDER
         .get_or_init(|| {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            goma()
-                .args(["synth", "--count", "90", "--seed", "5", "--out"])
-                .arg(folder.path().join("erasers"))
-                .assert()
-                .success();
+            erasers(folder.path().join("erasers"), 90, 5);
             goma()
                 .arg("train")
                 .arg(folder.path().join("erasers"))

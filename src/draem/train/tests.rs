@@ -1,5 +1,6 @@
 //! Training as a whole: resuming, threads, order.
 
+use super::state::Progress;
 use super::*;
 use crate::progress::Silent;
 use std::sync::atomic::{AtomicUsize, Ordering};
