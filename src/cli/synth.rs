@@ -15,7 +15,8 @@ use std::path::PathBuf;
 /// Each piece is a 310 x 310 photograph under six lights (GRAY, AM, G, R, W,
 /// NORMAL) in the `milan` layout: arrays/ID.npy, annotations_binary.csv,
 /// annotations_multi.csv, masks/ID.png of the defective pieces, truth.csv with
-/// the true label, kinds and severity, and groups.csv.
+/// the true label, kinds and severity, groups.csv, and roi.png, which is white
+/// where a piece can lie (for `goma train --roi`).
 ///
 /// Fifteen consecutive pieces lay in one pack under one light and are of one
 /// printing lot; groups.csv names the pack of each, so that a split can keep

@@ -191,6 +191,8 @@ impl DraemOptions {
             ("simulation.exposure", "0 to 10 expected")
         } else if !(0.0..=1.0).contains(&s.beta_max) {
             ("simulation.beta_max", "0 to 1 expected")
+        } else if s.edge_blur > 16 {
+            ("simulation.edge_blur", "0 to 16 expected")
         } else if !(1..=12).contains(&s.perlin_scales) {
             ("simulation.perlin_scales", "1 to 12 expected")
         } else {

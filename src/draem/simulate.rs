@@ -23,6 +23,9 @@ pub struct SimulationOptions {
     pub perlin_scales: u32,
     /// Noise above this is defect.
     pub perlin_threshold: f32,
+    /// The edges of noise-shaped regions are smoothed 1 to this many times with `1 2 1`; 0 leaves
+    /// them as sharp as pixels, which no photograph is.
+    pub edge_blur: u32,
     /// Share of the good images that are turned before anything else.
     pub rotate_share: f64,
     /// ... by up to this many degrees either way.
@@ -53,6 +56,8 @@ pub struct SimulationOptions {
     pub blur_share: f64,
     /// Share of the defects that show under some lights only.
     pub channel_share: f64,
+    /// Share of the defects that are regions pulled out of shape.
+    pub warp_share: f64,
 }
 
 impl Default for SimulationOptions {
@@ -62,6 +67,7 @@ impl Default for SimulationOptions {
             beta_max: 0.8,
             perlin_scales: 6,
             perlin_threshold: 0.5,
+            edge_blur: 0,
             rotate_share: 0.3,
             rotate_degrees: 90.0,
             mirror_share: 0.0,
@@ -76,6 +82,7 @@ impl Default for SimulationOptions {
             stain_share: 0.0,
             blur_share: 0.0,
             channel_share: 0.0,
+            warp_share: 0.0,
         }
     }
 }
@@ -98,6 +105,7 @@ impl SimulationOptions {
             DefectKind::Stain => self.stain_share,
             DefectKind::Blur => self.blur_share,
             DefectKind::Channel => self.channel_share,
+            DefectKind::Warp => self.warp_share,
         }
     }
 

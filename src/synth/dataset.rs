@@ -1,5 +1,6 @@
 //! Synthetic pieces as a data set on disk, in the `milan` layout.
 
+use super::outline::HALF_SIDE;
 use super::{Defect, SIZE, SynthOptions, piece};
 use crate::data::annotation::Label;
 use crate::data::pixel_files::{PixelFiles, write_png};
@@ -8,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::files::{CsvFile, Existing, StagedFolder, write_atomic};
 use crate::progress::Observer;
 use crate::random::Seed;
-use ndarray::{ArrayView2, ArrayView3};
+use ndarray::{Array2, ArrayView2, ArrayView3};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ use std::path::Path;
 
 /// The file that shows that goma made the folder, and how.
 pub const MARKER: &str = "dataset.json";
+
+/// By how many pixels an eraser can reach beyond a square of its usual side in the middle of its
+/// crop: it lies up to 2.6 off, is turned by up to 0.01 radians, and its sides vary and bow.
+const STRAY: f32 = 8.0;
 
 /// What was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -43,6 +48,8 @@ impl Summary {
 ///   `X_Y`: printing error, physical defect), with the recorded labels
 /// - `groups.csv` (file, class, piece): the pack of each piece
 /// - `masks/ID.png` for each defective piece, 0 and 255
+/// - `roi.png`: white where a piece can lie, black on the belt and the
+///   neighbours, for `--roi`
 /// - `truth.csv`: the true and the recorded label, kinds and severities,
 ///   colour, group
 /// - `dataset.json`: layout, channels, pixel range, how it was made
@@ -119,8 +126,18 @@ pub fn write_dataset(
     for table in [binary, multi, groups, truth] {
         table.finish()?;
     }
+    write_png(&folder.staged.path().join("roi.png"), region().view())?;
     folder.finish(seed, count)?;
     Ok(summary)
+}
+
+/// The square of a crop within which all of its eraser lies, whichever it is.
+fn region() -> Array2<u8> {
+    let middle = (SIZE - 1) as f32 / 2.0;
+    let inside = |at: usize| (at as f32 - middle).abs() <= HALF_SIDE + STRAY;
+    Array2::from_shape_fn((SIZE, SIZE), |(y, x)| {
+        u8::from(inside(y) && inside(x)) * 255
+    })
 }
 
 /// Whether a `dataset.json` is of this command: people write their own, too.
@@ -290,6 +307,7 @@ struct About {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scene::{PACK, Scene};
     use super::*;
 
     #[test]
@@ -298,5 +316,31 @@ mod tests {
         assert_eq!(codes(&Label::new("physical")), ("1", "0_1"));
         assert_eq!(codes(&Label::new("both")), ("1", "1_1"));
         assert_eq!(codes(&Label::good()), ("0", "0_0"));
+    }
+
+    #[test]
+    fn every_good_eraser_lies_within_the_region_and_fills_most_of_it() {
+        let region = region();
+        let white = region.iter().filter(|v| **v == 255).count();
+        for pack in 0..8 {
+            let scene = Scene::draw(Seed::new(6), pack);
+            for member in 0..PACK {
+                let surfaces = scene.surfaces(&scene.crop(member));
+                let eraser = surfaces[member].as_ref().expect("its own crop shows it");
+                let window = eraser.window;
+                let inside = eraser
+                    .distance
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, d)| **d < 0.5);
+                let mut pixels = 0;
+                for (at, _) in inside {
+                    let (y, x) = (at / window.width, at % window.width);
+                    assert_eq!(region[[window.y0 + y, window.x0 + x]], 255);
+                    pixels += 1;
+                }
+                assert!(10 * pixels > 8 * white, "{pixels} of {white}");
+            }
+        }
     }
 }

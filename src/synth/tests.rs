@@ -155,7 +155,9 @@ fn a_data_set_has_the_same_bytes_with_one_thread_and_with_three() {
     let (one, three) = (write("one", 1), write("three", 3));
     assert_eq!(one, three);
     let names: Vec<&str> = one.iter().filter_map(|(n, _)| n.to_str()).collect();
-    assert!(names.contains(&"annotations_multi.csv") && names.contains(&"truth.csv"));
+    for name in ["annotations_multi.csv", "truth.csv", "roi.png"] {
+        assert!(names.contains(&name), "{name}");
+    }
     assert_eq!(names.iter().filter(|n| n.ends_with(".npy")).count(), 9);
 }
 

@@ -10,7 +10,7 @@
 //! one is easily found by itself.
 
 use super::AnomalySource;
-use super::region::{log_uniform, smoothstep, unit};
+use super::region::{log_uniform, sample, smoothstep, unit};
 use ndarray::{Array3, ArrayView3, Axis};
 use rand::Rng;
 
@@ -80,19 +80,6 @@ fn paste(image: &mut Array3<f32>, piece: &Array3<f32>, rng: &mut impl Rng) {
     }
 }
 
-/// The plane between its pixels, bilinear; beyond its border the border.
-fn sample(plane: &ndarray::ArrayView2<'_, f32>, y: f32, x: f32) -> f32 {
-    let (height, width) = plane.dim();
-    let y = y.clamp(0.0, (height - 1) as f32);
-    let x = x.clamp(0.0, (width - 1) as f32);
-    let (y0, x0) = (y as usize, x as usize);
-    let (y1, x1) = ((y0 + 1).min(height - 1), (x0 + 1).min(width - 1));
-    let (v, u) = (y - y0 as f32, x - x0 as f32);
-    let top = plane[[y0, x0]] + (plane[[y0, x1]] - plane[[y0, x0]]) * u;
-    let low = plane[[y1, x0]] + (plane[[y1, x1]] - plane[[y1, x0]]) * u;
-    top + (low - top) * v
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,12 +97,5 @@ mod tests {
             // 0.8, jittered by a tenth and 0.03.
             assert!(out.iter().all(|v| (0.2..=0.911).contains(v)));
         }
-    }
-
-    #[test]
-    fn sampling_a_plane_is_bilinear_and_stops_at_the_border() {
-        let plane = ndarray::arr2(&[[0.0, 1.0], [2.0, 3.0]]);
-        assert_eq!(sample(&plane.view(), 0.5, 0.5), 1.5);
-        assert_eq!(sample(&plane.view(), 9.0, -4.0), 2.0);
     }
 }

@@ -21,6 +21,7 @@ mod tests;
 mod texture;
 mod tone;
 mod visible;
+mod warp;
 
 use super::simulate::SimulationOptions;
 use crate::data::image::Image;
@@ -54,11 +55,13 @@ pub enum DefectKind {
     Blur,
     /// Another kind under some of the lights only.
     Channel,
+    /// A region pulled out of shape: a dented outline, bent print.
+    Warp,
 }
 
 impl DefectKind {
     /// All kinds; the first takes what the others' shares leave.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Texture,
         Self::Displaced,
         Self::Tone,
@@ -69,6 +72,7 @@ impl DefectKind {
         Self::Stain,
         Self::Blur,
         Self::Channel,
+        Self::Warp,
     ];
 
     /// As its setting is called: `simulation.NAME_share`.
@@ -85,6 +89,7 @@ impl DefectKind {
             Self::Stain => "stain",
             Self::Blur => "blur",
             Self::Channel => "channel",
+            Self::Warp => "warp",
         }
     }
 }
@@ -197,6 +202,7 @@ impl AnomalySource {
             DefectKind::Stain => stain::stained(good, rng),
             DefectKind::Blur => blur::blurred(good, rng),
             DefectKind::Channel => channel::under_some_lights(self, good, options, rng)?,
+            DefectKind::Warp => warp::warped(good, rng),
         })
     }
 }

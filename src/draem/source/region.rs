@@ -10,7 +10,7 @@ use std::f32::consts::TAU;
 /// How a noise-shaped region begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
-    /// At once.
+    /// At once, or within the pixel or two that `edge_blur` says.
     Hard,
     /// Little by little.
     Fading,
@@ -30,9 +30,33 @@ pub fn perlin_region(
     let noise = rotate(&noise, rng.random_range(-90.0..90.0));
     let threshold = options.perlin_threshold;
     match edge {
-        Edge::Hard => noise.mapv(|v| f32::from(u8::from(v > threshold))),
+        Edge::Hard => {
+            let region = noise.mapv(|v| f32::from(u8::from(v > threshold)));
+            match options.edge_blur {
+                0 => region,
+                most => blurred(region, rng.random_range(1..=most)),
+            }
+        }
         Edge::Fading => noise.mapv(|v| ((v - threshold) / 0.2).clamp(0.0, 1.0)),
     }
+}
+
+/// A region of zeros and ones whose edge is as soft as a camera's: smoothed by `1 2 1` along rows
+/// and columns, so many times. Where less than a quarter is left it ends.
+fn blurred(mut region: Array2<f32>, times: u32) -> Array2<f32> {
+    for axis in [Axis(0), Axis(1)] {
+        for mut lane in region.lanes_mut(axis) {
+            for _ in 0..times {
+                let mut before = lane[0];
+                for i in 0..lane.len() {
+                    let (here, after) = (lane[i], lane[(i + 1).min(lane.len() - 1)]);
+                    lane[i] = 0.25 * before + 0.5 * here + 0.25 * after;
+                    before = here;
+                }
+            }
+        }
+    }
+    region.mapv_into(|weight| if weight < 0.25 { 0.0 } else { weight })
 }
 
 /// `image` with `filling` laid over it: `w filling + (1 - w) image`, the weight
@@ -116,6 +140,19 @@ pub fn unit(height: usize, width: usize) -> f32 {
     (height.min(width) as f32 / 128.0).max(1.0)
 }
 
+/// The plane between its pixels, bilinear; beyond its border the border.
+pub fn sample(plane: &ArrayView2<'_, f32>, y: f32, x: f32) -> f32 {
+    let (height, width) = plane.dim();
+    let y = y.clamp(0.0, (height - 1) as f32);
+    let x = x.clamp(0.0, (width - 1) as f32);
+    let (y0, x0) = (y as usize, x as usize);
+    let (y1, x1) = ((y0 + 1).min(height - 1), (x0 + 1).min(width - 1));
+    let (v, u) = (y - y0 as f32, x - x0 as f32);
+    let top = plane[[y0, x0]] + (plane[[y0, x1]] - plane[[y0, x0]]) * u;
+    let low = plane[[y1, x0]] + (plane[[y1, x1]] - plane[[y1, x0]]) * u;
+    top + (low - top) * v
+}
+
 /// The mean over a centred square of side `2 radius + 1`, the part of it that
 /// lies within the plane.
 pub fn box_mean(plane: ArrayView2<'_, f32>, radius: usize) -> Array2<f32> {
@@ -179,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn a_blurred_edge_rises_over_two_pixels_and_flat_parts_stay() {
+        let half = Array2::from_shape_fn((6, 12), |(_, x)| f32::from(u8::from(x >= 6)));
+        let once = blurred(half.clone(), 1);
+        for row in once.outer_iter() {
+            let edge: Vec<f32> = row.iter().copied().collect();
+            assert_eq!(edge[4..8], [0.0, 0.25, 0.75, 1.0]);
+        }
+        let twice = blurred(half, 2);
+        // 1 4 6 4 1 sixteenths; the outermost, 1/16, is cut off.
+        assert_eq!(
+            twice.row(3).to_vec()[4..9],
+            [0.0, 0.3125, 0.6875, 0.9375, 1.0]
+        );
+        let flat = Array2::from_elem((5, 7), 1.0f32);
+        assert_eq!(blurred(flat.clone(), 3), flat);
+    }
+
+    #[test]
     fn a_blob_covers_its_ellipse() {
         let blob = Blob {
             centre: (32.0, 40.0),
@@ -192,5 +247,12 @@ mod tests {
         let area: f32 = weights.sum();
         let ellipse = std::f32::consts::PI * 144.0;
         assert!((area / ellipse - 1.0).abs() < 0.12, "{area} {ellipse}");
+    }
+
+    #[test]
+    fn sampling_a_plane_is_bilinear_and_stops_at_the_border() {
+        let plane = ndarray::arr2(&[[0.0, 1.0], [2.0, 3.0]]);
+        assert_eq!(sample(&plane.view(), 0.5, 0.5), 1.5);
+        assert_eq!(sample(&plane.view(), 9.0, -4.0), 2.0);
     }
 }
