@@ -1,12 +1,8 @@
 //! A region out of focus: smudged print, a film over the surface.
 
-use super::region::{Blob, blend, box_mean, log_uniform, unit};
+use super::region::{Blob, blend, box_mean, busiest, log_uniform, unit};
 use ndarray::{Array2, Array3, ArrayView3, Axis, Zip};
 use rand::Rng;
-
-/// Places that are tried; the one where blurring shows most is taken, for on
-/// plain ground it shows nothing.
-const PLACES: usize = 8;
 
 /// The piece with one blurred blob, in all channels.
 pub fn blurred(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
@@ -24,15 +20,8 @@ pub fn blurred(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
         plane.assign(&soft);
     }
     let size = log_uniform(0.05, 0.25, rng) * height.min(width) as f32;
-    // How much changes about each place.
-    let change = box_mean(change.view(), size.ceil() as usize);
-    let (_, centre) = (0..PLACES)
-        .map(|_| {
-            let at = (rng.random_range(0..height), rng.random_range(0..width));
-            (change[at], at)
-        })
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .expect("several places");
+    // On plain ground blurring shows nothing.
+    let centre = busiest(&change, size.ceil() as usize, rng);
     let blob = Blob {
         centre: (centre.0 as f32, centre.1 as f32),
         half: (size, size * rng.random_range(0.4..1.0f32)),

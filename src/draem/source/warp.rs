@@ -3,27 +3,20 @@
 //! The elastic deformations of P. Y. Simard, D. Steinkraus, J. C. Platt, "Best practices for
 //! convolutional neural networks applied to visual document analysis", ICDAR 2003, are shifts that
 //! vary smoothly over the whole picture and leave its meaning as it is. Here one blob alone is
-//! shifted, and that is the defect: no other kind moves the border of a piece.
+//! shifted, and that is the defect: no other kind bends the border of a piece.
 
-use super::region::{Blob, box_mean, log_uniform, sample, unit};
+use super::region::{Blob, busiest, log_uniform, sample, unit};
 use ndarray::{Array2, Array3, ArrayView3, Axis};
 use rand::Rng;
 use std::f32::consts::TAU;
-
-/// Places that are tried; the one about which most edges lie is taken, for
-/// plain ground looks the same when it is shifted.
-const PLACES: usize = 8;
 
 /// The piece with one blob shifted, most in its middle and not at all at its edge, all channels by
 /// the same. The shift is a fifth of the blob's lesser half axis up to all of it.
 pub fn warped(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
     let (_, height, width) = good.dim();
     let size = log_uniform(3.0, 40.0, rng) * unit(height, width);
-    let edges = box_mean(steepness(good).view(), (0.5 * size).ceil() as usize);
-    let centre = (0..PLACES)
-        .map(|_| (rng.random_range(0..height), rng.random_range(0..width)))
-        .max_by(|a, b| edges[*a].total_cmp(&edges[*b]))
-        .expect("several places");
+    // Plain ground looks the same when it is shifted.
+    let centre = busiest(&steepness(good), (0.5 * size).ceil() as usize, rng);
     let blob = Blob {
         centre: (centre.0 as f32, centre.1 as f32),
         half: (size, size * rng.random_range(0.4..1.0f32)),
