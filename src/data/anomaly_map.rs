@@ -1,6 +1,6 @@
 //! `AnomalyMap`: how defective each pixel looks, and the image score.
 
-use crate::data::image::resize_plane;
+use crate::data::image::{first_not_finite, resize_plane};
 use crate::error::{Error, Result};
 use fast_image_resize::Resizer;
 use ndarray::Array2;
@@ -22,17 +22,17 @@ impl AnomalyMap {
         if values.is_empty() {
             return Err(Error::shape("anomaly map", values.dim(), "at least 1 x 1"));
         }
-        if let Some(row) = values.iter().position(|v| !v.is_finite()) {
-            return Err(Error::NotFinite {
-                what: "anomaly map".into(),
-                row,
-            });
-        }
         let values = if values.is_standard_layout() {
             values
         } else {
             values.as_standard_layout().into_owned()
         };
+        if let Some(row) = first_not_finite(values.as_slice().expect("in standard layout")) {
+            return Err(Error::NotFinite {
+                what: "anomaly map".into(),
+                row,
+            });
+        }
         Ok(Self {
             window: score_window(values.nrows()),
             values,

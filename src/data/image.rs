@@ -25,7 +25,8 @@ impl Image {
         } else {
             pixels.as_standard_layout().into_owned()
         };
-        if let Some(row) = pixels.iter().position(|v| !v.is_finite()) {
+        let values = pixels.as_slice().expect("in standard layout");
+        if let Some(row) = first_not_finite(values) {
             return Err(Error::NotFinite {
                 what: "pixels".into(),
                 row,
@@ -101,6 +102,16 @@ impl Image {
     }
 }
 
+/// Where the first value is that is no number. Asked of whole blocks: a loop that could end at any
+/// value the compiler does not vectorise.
+pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
+    const BLOCK: usize = 1024;
+    let sound = |block: &[f32]| block.iter().fold(true, |all, v| all & v.is_finite());
+    let start = values.chunks(BLOCK).position(|block| !sound(block))? * BLOCK;
+    let within = values[start..].iter().position(|v| !v.is_finite())?;
+    Some(start + within)
+}
+
 /// One plane `[height, width]` at another size, as [`Image::resize`] does it;
 /// sides are at least 1.
 pub(crate) fn resize_plane(
@@ -121,4 +132,24 @@ pub(crate) fn resize_plane(
     resizer
         .resize_typed(&view, &mut out, &bilinear)
         .expect("both sides are at least one pixel");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_value_that_is_no_number_is_found_wherever_it_is() {
+        let sound = vec![0.5; 2500];
+        assert_eq!(first_not_finite(&sound), None);
+        assert_eq!(first_not_finite(&[]), None);
+        for at in [0, 1, 1023, 1024, 2047, 2048, 2499] {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut values = sound.clone();
+                values[2499] = f32::NAN;
+                values[at] = bad;
+                assert_eq!(first_not_finite(&values), Some(at));
+            }
+        }
+    }
 }

@@ -113,14 +113,11 @@ impl ImageReader {
             PixelSource::File(path) => {
                 let block = self.load(path, count)?;
                 let picked = self.pick(&block)?;
-                let mut pixels = Array3::zeros((count, block.height, block.width));
-                let plane = block.height * block.width;
-                if let Some(out) = pixels.as_slice_mut() {
-                    for (out, channel) in out.chunks_exact_mut(plane).zip(picked) {
-                        self.scale(path, &block, channel, out)?;
-                    }
+                let mut pixels = Vec::with_capacity(count * block.height * block.width);
+                for channel in picked {
+                    self.scale(path, &block, channel, &mut pixels)?;
                 }
-                Image::new(pixels)
+                image(pixels, (count, block.height, block.width))
             }
             PixelSource::Channels(paths) => {
                 if paths.len() != count {
@@ -148,15 +145,10 @@ impl ImageReader {
                             expected,
                         ));
                     }
-                    let start = pixels.len();
-                    pixels.resize(start + block.height * block.width, 0.0);
-                    self.scale(path, &block, 0, &mut pixels[start..])?;
+                    self.scale(path, &block, 0, &mut pixels)?;
                 }
                 let (height, width) = size.unwrap_or_default();
-                let found = pixels.len();
-                let pixels = Array3::from_shape_vec((count, height, width), pixels)
-                    .map_err(|_| Error::shape("pixels", found, (count, height, width)))?;
-                Image::new(pixels)
+                image(pixels, (count, height, width))
             }
         }
     }
@@ -250,8 +242,8 @@ impl ImageReader {
         .help(REEXPORT)
     }
 
-    /// Divides one channel by white, into `out` (`[height * width]`).
-    fn scale(&self, path: &Path, block: &Block, channel: usize, out: &mut [f32]) -> Result<()> {
+    /// Divides one channel by white, to the end of `out`.
+    fn scale(&self, path: &Path, block: &Block, channel: usize, out: &mut Vec<f32>) -> Result<()> {
         let white = self.format.range.white(block.values.dtype());
         let outside = match &block.values {
             Values::U8(v) => scale_bytes(block.channel(v, channel), white, out),
@@ -294,11 +286,11 @@ impl Block {
         channel: usize,
     ) -> impl Iterator<Item = T> + use<'a, T> {
         let plane = self.height * self.width;
-        let (start, step) = match self.order {
-            AxisOrder::ChannelsFirst => (channel * plane, 1),
-            AxisOrder::ChannelsLast => (channel, self.channels),
+        let (values, step, place) = match self.order {
+            AxisOrder::ChannelsFirst => (&values[channel * plane..][..plane], 1, 0),
+            AxisOrder::ChannelsLast => (values, self.channels, channel),
         };
-        values.iter().skip(start).step_by(step).take(plane).copied()
+        values.chunks_exact(step).map(move |pixel| pixel[place])
     }
 
     /// Whether this is grey, stored as a colour picture.
@@ -307,33 +299,40 @@ impl Block {
     }
 }
 
-/// Divides by white; gives back the first value outside the range, if any.
+/// The image of pixels `[channels, height, width]`.
+fn image(pixels: Vec<f32>, shape: (usize, usize, usize)) -> Result<Image> {
+    let found = pixels.len();
+    let pixels =
+        Array3::from_shape_vec(shape, pixels).map_err(|_| Error::shape("pixels", found, shape))?;
+    Image::new(pixels)
+}
+
+/// Appends values divided by white; gives back the first outside the range, if any.
 fn scale<T: Into<f64>>(
     values: impl Iterator<Item = T>,
     white: f64,
-    out: &mut [f32],
+    out: &mut Vec<f32>,
 ) -> Option<f64> {
     let allowed = -RANGE_TOLERANCE..=1.0 + RANGE_TOLERANCE;
-    for (out, value) in out.iter_mut().zip(values) {
+    let mut outside = None;
+    out.extend(values.map(|value| {
         let value: f64 = value.into();
         let share = value / white;
         if !allowed.contains(&share) {
-            return Some(value);
+            outside.get_or_insert(value);
         }
-        *out = share.clamp(0.0, 1.0) as f32;
-    }
-    None
+        share.clamp(0.0, 1.0) as f32
+    }));
+    outside
 }
 
 /// As [`scale`], each of the 256 quotients taken once.
-fn scale_bytes(values: impl Iterator<Item = u8>, white: f64, out: &mut [f32]) -> Option<f64> {
+fn scale_bytes(values: impl Iterator<Item = u8>, white: f64, out: &mut Vec<f32>) -> Option<f64> {
     if white < 255.0 {
         return scale(values, white, out);
     }
     let quotients: [f32; 256] = std::array::from_fn(|v| (v as f64 / white) as f32);
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = quotients[usize::from(value)];
-    }
+    out.extend(values.map(|value| quotients[usize::from(value)]));
     None
 }
 
