@@ -187,6 +187,8 @@ impl DraemOptions {
             ("simulation.mirror_share", "0 to 1 expected")
         } else if !share.contains(&s.flip_share) {
             ("simulation.flip_share", "0 to 1 expected")
+        } else if !(0.0..=0.5).contains(&s.shift) {
+            ("simulation.shift", "0 to 0.5 expected")
         } else if !(0.0..=10.0).contains(&s.exposure) {
             ("simulation.exposure", "0 to 10 expected")
         } else if !(0.0..=1.0).contains(&s.beta_max) {

@@ -34,6 +34,9 @@ pub struct SimulationOptions {
     pub mirror_share: f64,
     /// Share of the good images whose top and bottom are changed over.
     pub flip_share: f64,
+    /// Good images are moved by up to this share of each side, either way; 0 leaves
+    /// them in their place.
+    pub shift: f32,
     /// Good images are made lighter or darker by a factor of up to 1 more than
     /// this; 0 leaves their tones.
     pub exposure: f32,
@@ -72,6 +75,7 @@ impl Default for SimulationOptions {
             rotate_degrees: 90.0,
             mirror_share: 0.0,
             flip_share: 0.0,
+            shift: 0.0,
             exposure: 0.0,
             displaced_share: 0.0,
             tone_share: 0.0,
@@ -150,7 +154,7 @@ pub fn simulate(
 ) -> Simulated {
     let mut rng = seed.rng();
     let (_, height, width) = good.dim();
-    let variation = Variation::draw(options, &mut rng);
+    let variation = Variation::draw(options, (height, width), &mut rng);
     let good = variation.of(good.to_owned());
     if rng.random_bool(options.clean_share) {
         return Simulated {

@@ -1,8 +1,8 @@
 //! Harmless variation of the good pieces: what a piece may look like without
 //! being defective. Few pieces then stand for many.
 //!
-//! The published code turns some of the pieces. Mirror images and other
-//! exposures are ours, off unless set: a print has one right way round.
+//! The published code turns some of the pieces. Mirror images, other places and
+//! other exposures are ours, off unless set: a print has one right way round.
 
 use super::augment::rotate;
 use super::simulate::SimulationOptions;
@@ -18,6 +18,8 @@ pub struct Variation {
     mirrored: bool,
     /// Top and bottom changed over.
     flipped: bool,
+    /// Moved down and to the right by so many pixels.
+    moved: (i32, i32),
     /// Factor of all tones.
     gain: f32,
 }
@@ -28,11 +30,16 @@ impl Variation {
         turned: None,
         mirrored: false,
         flipped: false,
+        moved: (0, 0),
         gain: 1.0,
     };
 
-    /// Draws one.
-    pub fn draw(options: &SimulationOptions, rng: &mut impl Rng) -> Self {
+    /// Draws one for pieces `height` x `width`.
+    pub fn draw(
+        options: &SimulationOptions,
+        (height, width): (usize, usize),
+        rng: &mut impl Rng,
+    ) -> Self {
         let turned = rng
             .random_bool(options.rotate_share)
             .then(|| rng.random_range(-1.0..1.0) * options.rotate_degrees);
@@ -44,16 +51,21 @@ impl Variation {
             true => (1.0 + options.exposure).powf(rng.random_range(-1.0..1.0)),
             false => 1.0,
         };
+        let mut along = |side: usize| match (options.shift * side as f32).round() as i32 {
+            0 => 0,
+            most => rng.random_range(-most..=most),
+        };
         Self {
             turned,
             mirrored,
             flipped,
+            moved: (along(height), along(width)),
             gain,
         }
     }
 
     /// The piece `[channels, height, width]` in `0..=1`, varied; too light tones
-    /// become white.
+    /// become white, and where a moved piece leaves room its border goes on.
     #[must_use]
     pub fn of(self, mut piece: Array3<f32>) -> Array3<f32> {
         if let Some(degrees) = self.turned {
@@ -68,6 +80,9 @@ impl Variation {
                 piece = piece.slice_axis(Axis(axis), back).to_owned();
             }
         }
+        if self.moved != (0, 0) {
+            piece = moved(&piece, self.moved);
+        }
         if self.gain != 1.0 {
             piece.mapv_inplace(|v| (v * self.gain).min(1.0));
         }
@@ -81,6 +96,16 @@ impl Variation {
         let moved = Self { gain: 1.0, ..self }.of(plane.insert_axis(Axis(0)));
         moved.index_axis(Axis(0), 0).map(|&share| share > 0.5)
     }
+}
+
+/// The piece moved down and to the right, in whole pixels, which keep it sharp.
+fn moved(piece: &Array3<f32>, (down, right): (i32, i32)) -> Array3<f32> {
+    let (channels, height, width) = piece.dim();
+    let from =
+        |at: usize, by: i32, side: usize| at.saturating_add_signed(-by as isize).min(side - 1);
+    Array3::from_shape_fn((channels, height, width), |(c, y, x)| {
+        piece[[c, from(y, down, height), from(x, right, width)]]
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +137,44 @@ mod tests {
     }
 
     #[test]
+    fn a_moved_piece_keeps_its_pixels_and_its_border_goes_on() {
+        let piece = piece();
+        let variation = Variation {
+            moved: (1, -2),
+            ..Variation::NONE
+        };
+        let moved = variation.of(piece.clone());
+        for ((c, y, x), v) in moved.indexed_iter() {
+            assert_eq!(*v, piece[[c, y.max(1) - 1, (x + 2).min(3)]]);
+        }
+        let region = Array2::from_shape_fn((3, 4), |(y, x)| y == 1 && x == 2);
+        let expected = Array2::from_shape_fn((3, 4), |(y, x)| y == 2 && x == 0);
+        assert_eq!(variation.of_region(&region), expected);
+    }
+
+    #[test]
+    fn pieces_are_moved_by_up_to_the_share_of_each_side() {
+        let options = SimulationOptions {
+            shift: 0.05,
+            ..SimulationOptions::default()
+        };
+        let rng = &mut Seed::new(3).rng();
+        let mut seen = [[0; 7], [0; 7]];
+        for _ in 0..700 {
+            // 2.0 and 3.2 pixels at most.
+            let (down, right) = Variation::draw(&options, (40, 64), rng).moved;
+            seen[0][(down + 3) as usize] += 1;
+            seen[1][(right + 3) as usize] += 1;
+        }
+        assert_eq!((seen[0][0], seen[0][6]), (0, 0));
+        assert!(
+            seen[0][1..6].iter().all(|n| (100..180).contains(n)),
+            "{seen:?}"
+        );
+        assert!(seen[1].iter().all(|n| (65..140).contains(n)), "{seen:?}");
+    }
+
+    #[test]
     fn a_region_moves_with_its_piece_and_knows_no_exposure() {
         let region = Array2::from_shape_fn((3, 4), |(y, x)| y == 0 && x < 2);
         let variation = Variation {
@@ -134,7 +197,9 @@ mod tests {
             ..SimulationOptions::default()
         };
         let rng = &mut Seed::new(8).rng();
-        let drawn: Vec<_> = (0..1000).map(|_| Variation::draw(&options, rng)).collect();
+        let drawn: Vec<_> = (0..1000)
+            .map(|_| Variation::draw(&options, (3, 4), rng))
+            .collect();
         let mirrored = drawn.iter().filter(|v| v.mirrored).count();
         assert!((200..300).contains(&mirrored), "{mirrored}");
         assert!(drawn.iter().all(|v| v.flipped && v.turned.is_none()));
@@ -151,12 +216,12 @@ mod tests {
         let options = SimulationOptions::default();
         let (mut one, mut other) = (Seed::new(5).rng(), Seed::new(5).rng());
         for _ in 0..50 {
-            let turned = Variation::draw(&options, &mut one);
+            let turned = Variation::draw(&options, (64, 64), &mut one);
             let expected = other
                 .random_bool(options.rotate_share)
                 .then(|| other.random_range(-1.0..1.0) * options.rotate_degrees);
             assert_eq!(turned.turned, expected);
-            assert_eq!(turned.gain, 1.0);
+            assert_eq!((turned.moved, turned.gain), ((0, 0), 1.0));
         }
     }
 }
