@@ -129,19 +129,21 @@ fn mean_filter(values: &Array2<f32>, window: usize) -> Array2<f64> {
     let (h, w) = values.dim();
     let r = window / 2;
     // Summed-area table, one row and column larger than the map.
-    let mut sum = Array2::<f64>::zeros((h + 1, w + 1));
-    for y in 0..h {
+    let mut sum = vec![0.0f64; (h + 1) * (w + 1)];
+    for (y, values) in values.outer_iter().enumerate() {
+        let (above, here) = sum[y * (w + 1)..][..2 * (w + 1)].split_at_mut(w + 1);
         let mut row = 0.0;
-        for x in 0..w {
-            row += f64::from(values[[y, x]]);
-            sum[[y + 1, x + 1]] = sum[[y, x + 1]] + row;
+        for ((value, above), here) in values.iter().zip(&above[1..]).zip(&mut here[1..]) {
+            row += f64::from(*value);
+            *here = above + row;
         }
     }
     let area = (window * window) as f64;
     Array2::from_shape_fn((h, w), |(y, x)| {
-        let (y0, y1) = (y.saturating_sub(r), (y + r + 1).min(h));
+        let row = |y: usize| &sum[y * (w + 1)..][..w + 1];
+        let (top, low) = (row(y.saturating_sub(r)), row((y + r + 1).min(h)));
         let (x0, x1) = (x.saturating_sub(r), (x + r + 1).min(w));
-        (sum[[y1, x1]] - sum[[y0, x1]] - sum[[y1, x0]] + sum[[y0, x0]]) / area
+        (low[x1] - top[x1] - low[x0] + top[x0]) / area
     })
 }
 

@@ -55,46 +55,62 @@ pub(super) const COUNT: usize = 20;
 #[must_use]
 pub fn map_statistics(map: &AnomalyMap) -> [f64; COUNT] {
     let values = map.values();
-    let n = values.len() as f64;
-    let mut sorted: Vec<f32> = values.iter().copied().collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let mean = sorted.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let variance = sorted
+    let plane = values.as_slice().expect("kept in standard layout");
+    let n = plane.len() as f64;
+    let mean = plane.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let variance = plane
         .iter()
         .map(|v| (f64::from(*v) - mean).powi(2))
         .sum::<f64>()
         / n;
+    let max = plane.iter().fold(f32::NEG_INFINITY, |max, v| max.max(*v));
     let mut out = Vec::with_capacity(COUNT);
-    out.push(sorted.last().map_or(0.0, |v| f64::from(*v)));
-    out.extend([mean, variance.sqrt(), map.image_score()]);
-    out.extend(QUANTILES.map(|q| quantile(&sorted, q)));
-    out.extend(AREAS.map(|t| {
-        let below = sorted.partition_point(|v| *v < t);
-        (sorted.len() - below) as f64 / n
-    }));
+    out.extend([f64::from(max), mean, variance.sqrt(), map.image_score()]);
+    out.extend(quantiles(plane));
+    out.extend(AREAS.map(|t| plane.iter().filter(|v| **v >= t).count() as f64 / n));
     for threshold in REGIONS {
-        let (count, largest) = regions(values, threshold);
+        let (count, largest) = match max >= threshold {
+            true => regions(values, threshold),
+            false => (0, 0),
+        };
         out.extend([count as f64, largest as f64 / n]);
     }
     out.extend(places(values));
     out.try_into().expect("as many statistics as names")
 }
 
-/// Linear between order statistics.
-fn quantile(sorted: &[f32], q: f64) -> f64 {
-    let at = q * (sorted.len() - 1) as f64;
-    let (low, high) = (at.floor() as usize, at.ceil() as usize);
-    let (a, b) = (f64::from(sorted[low]), f64::from(sorted[high]));
-    a + (b - a) * at.fract()
+/// The [`QUANTILES`], each linear between order statistics. These are found from the largest down, each
+/// among what lies below the one before: sorting all values would take several times as long.
+fn quantiles(values: &[f32]) -> [f64; QUANTILES.len()] {
+    let mut values = values.to_vec();
+    let last = values.len() - 1;
+    let mut below = values.len();
+    let mut order_statistic = |place: usize| {
+        if place < below {
+            values[..below].select_nth_unstable_by(place, f32::total_cmp);
+            below = place;
+        }
+        f64::from(values[place])
+    };
+    let mut out = QUANTILES.map(|q| q * last as f64);
+    for at in out.iter_mut().rev() {
+        let high = order_statistic(at.ceil() as usize);
+        let low = order_statistic(at.floor() as usize);
+        *at = low + (high - low) * at.fract();
+    }
+    out
 }
 
 /// Number and largest size of the regions at or above a threshold.
 fn regions(values: &Array2<f32>, threshold: f32) -> (usize, usize) {
     let (height, width) = values.dim();
-    let binary = GrayImage::from_fn(width as u32, height as u32, |x, y| {
-        let above = values[[y as usize, x as usize]] >= threshold;
-        Luma([if above { 255 } else { 0 }])
-    });
+    let above = |v: &f32| if *v >= threshold { 255 } else { 0 };
+    let binary = GrayImage::from_raw(
+        width as u32,
+        height as u32,
+        values.iter().map(above).collect(),
+    )
+    .expect("a byte a pixel");
     let labels = connected_components(&binary, Connectivity::Eight, Luma([0]));
     let mut sizes = Vec::new();
     for label in labels.pixels() {
@@ -146,6 +162,7 @@ fn places(values: &Array2<f32>) -> [f64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::Rng;
 
     fn named(map: Array2<f32>) -> impl Fn(&str) -> f64 {
         let values = map_statistics(&AnomalyMap::new(map).unwrap());
@@ -174,6 +191,25 @@ mod tests {
         let stat = named(map);
         assert!((stat("q50") - 0.5).abs() < 1e-6);
         assert!((stat("q99") - 0.99).abs() < 1e-6);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_sorted_values() {
+        let mut rng = crate::random::Seed::new(6).rng();
+        for n in [1, 2, 3, 10, 997, 4096] {
+            // Some values come more than once.
+            let values: Vec<f32> = (0..n)
+                .map(|_| (rng.random::<f32>() * 500.0).floor() / 500.0)
+                .collect();
+            let mut sorted = values.clone();
+            sorted.sort_by(f32::total_cmp);
+            for (q, found) in QUANTILES.into_iter().zip(quantiles(&values)) {
+                let at = q * (n - 1) as f64;
+                let of = |place: f64| f64::from(sorted[place as usize]);
+                let (low, high) = (of(at.floor()), of(at.ceil()));
+                assert_eq!(found, low + (high - low) * at.fract(), "{q} of {n}");
+            }
+        }
     }
 
     #[test]
