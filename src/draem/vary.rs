@@ -98,8 +98,9 @@ impl Variation {
     }
 }
 
-/// The piece moved down and to the right, in whole pixels, which keep it sharp.
-fn moved(piece: &Array3<f32>, (down, right): (i32, i32)) -> Array3<f32> {
+/// A piece `[channels, height, width]` moved down and to the right, in whole pixels, which keep it
+/// sharp; its border goes on where it leaves room.
+pub(super) fn moved(piece: &Array3<f32>, (down, right): (i32, i32)) -> Array3<f32> {
     let (channels, height, width) = piece.dim();
     let from =
         |at: usize, by: i32, side: usize| at.saturating_add_signed(-by as isize).min(side - 1);

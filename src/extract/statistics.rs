@@ -80,7 +80,7 @@ pub fn map_statistics(map: &AnomalyMap) -> [f64; COUNT] {
 }
 
 /// The [`QUANTILES`], each linear between order statistics. These are found from the largest down, each
-/// among what lies below the one before: sorting all values would take several times as long.
+/// among what lies below the one before, and not by sorting all values.
 fn quantiles(values: &[f32]) -> [f64; QUANTILES.len()] {
     let mut values = values.to_vec();
     let last = values.len() - 1;
