@@ -46,6 +46,7 @@ use crate::data::dataset::{ClassView, Dataset};
 use crate::data::fold::{Fold, TrainingSet};
 use crate::data::image::Image;
 use crate::data::reader::Limits;
+use crate::draem::Tiling;
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::metrics::BootstrapOptions;
@@ -195,6 +196,10 @@ impl Job<'_> {
 /// few groups or good pieces for them.
 pub fn check(job: &Job<'_>) -> Result<()> {
     job.settings.check()?;
+    if job.settings.draem.tiles != Tiling::Off {
+        let why = "a comparison draws maps of whole pieces: off expected";
+        return Err(Error::setting("draem.tiles", why));
+    }
     for arm in &job.arms {
         if let Decider::Network { network, input } = arm.decider {
             supervised::check(job, network, input)?;

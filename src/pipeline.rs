@@ -24,6 +24,7 @@ use crate::data::colour::ColourScale;
 use crate::data::feature_table::FeatureTable;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
+use crate::data::offset::Offset;
 use crate::data::prediction::{Decision, Prediction};
 use crate::data::region::{RegionRule, Regions, Seen};
 use crate::data::sample::SampleId;
@@ -163,6 +164,8 @@ pub struct Inspection {
     pub prediction: Option<Prediction>,
     /// What is done with the piece.
     pub decision: Decision,
+    /// How far it lies off its usual place, where the model knows one.
+    pub offset: Option<Offset>,
 }
 
 impl Pipeline {
@@ -191,6 +194,7 @@ impl Pipeline {
     pub fn inspect(&self, ids: &[SampleId], images: &[Image]) -> Result<Vec<Inspection>> {
         let drawings = self.draem.draw(images)?;
         let regions = self.regions_of(&drawings, images)?;
+        let offsets: Vec<Option<Offset>> = drawings.iter().map(|d| d.offset).collect();
         let maps: Vec<AnomalyMap> = drawings.into_iter().map(|d| d.map).collect();
         let features = match &self.hybrid {
             None => None,
@@ -200,8 +204,10 @@ impl Pipeline {
             }
         };
         let mut inspections = self.decide(maps, features)?;
-        for (inspection, regions) in inspections.iter_mut().zip(regions) {
+        let seen = regions.into_iter().zip(offsets);
+        for (inspection, (regions, offset)) in inspections.iter_mut().zip(seen) {
             inspection.regions = regions;
+            inspection.offset = offset;
         }
         Ok(inspections)
     }
@@ -228,7 +234,7 @@ impl Pipeline {
     }
 
     /// The end of [`Pipeline::inspect`]: from maps and features to decisions;
-    /// regions are left to [`Pipeline::regions_of`].
+    /// regions are left to [`Pipeline::regions_of`], offsets to the drawings.
     ///
     /// # Errors
     /// As for [`Selection::apply`] and [`Classifier::predict`].
@@ -259,6 +265,7 @@ impl Pipeline {
                     anomaly_score: Some(anomaly_score),
                     regions: Regions::default(),
                     prediction,
+                    offset: None,
                 }
             })
             .collect())

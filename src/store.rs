@@ -10,8 +10,8 @@ use crate::data::format::PixelFormat;
 use crate::data::region::RegionRule;
 use crate::data::roi::RegionOfInterest;
 use crate::decision::Rule;
-use crate::draem::Draem;
 use crate::draem::model::DraemShape;
+use crate::draem::{Draem, Registration};
 use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions};
 use crate::files;
@@ -39,6 +39,7 @@ const DRAEM: &str = "draem.safetensors";
 const BACKBONE: &str = "backbone.safetensors";
 const CLASSIFIER: &str = "classifier.safetensors";
 const ROI: &str = "roi.png";
+const REGISTRATION: &str = "registration.png";
 
 /// Length and hash of one file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +129,9 @@ pub fn save(pipeline: &Pipeline, folder: &Path) -> Result<()> {
     }
     if let Some(roi) = pipeline.draem.roi() {
         parts.push((ROI, roi.to_png()?));
+    }
+    if let Some(registration) = pipeline.draem.registration() {
+        parts.push((REGISTRATION, registration.to_png()?));
     }
     let mut facts = BTreeMap::new();
     for (name, bytes) in parts {
@@ -329,6 +333,10 @@ fn read(
         if manifest.files.contains_key(ROI) {
             let roi = RegionOfInterest::from_png(&part(ROI)?, &origin.join(ROI))?;
             draem.set_roi(Some(roi));
+        }
+        if manifest.files.contains_key(REGISTRATION) {
+            let (bytes, origin) = (part(REGISTRATION)?, origin.join(REGISTRATION));
+            draem.set_registration(Some(Registration::from_png(&bytes, &origin)?));
         }
         Ok(draem)
     };

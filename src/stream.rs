@@ -215,6 +215,7 @@ pub(crate) fn write_batch(
                 .with_regions(inspection.regions);
                 if let RowOutcome::Ok(scored) = &mut row.outcome {
                     scored.beside = beside;
+                    scored.offset = inspection.offset;
                 }
                 let map = inspection.map;
                 let heatmap = match waiting.saves_heatmaps() {

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::extract::{Extractor, FeatureOptions, InputMode};
 use crate::nn::checkpoint::Checkpoint;
 use crate::pipeline::BackboneFile;
-use crate::pipeline::anomaly::AnomalyJob;
+use crate::pipeline::anomaly::{AnomalyJob, registration};
 use crate::pipeline::rows::Unreadable;
 use crate::progress::Observer;
 use crate::random::Seed;
@@ -403,7 +403,9 @@ impl<'a> Stages<'a> {
         })?;
         meter.finish(cached);
         let shape = options.shape(self.dataset.format.channels.len());
-        Draem::new(shape, weights.tensors(self.device)?, self.device)
+        let mut draem = Draem::new(shape, weights.tensors(self.device)?, self.device)?;
+        draem.set_registration(registration(&source.learns, &self.reader, options));
+        Ok(draem)
     }
 }
 

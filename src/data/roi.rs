@@ -4,13 +4,12 @@
 //! inspected and black elsewhere. Outside it the anomaly map is 0, no loss is
 //! taken, and no feature looks. It belongs to the bundle.
 
+use crate::data::grey_png;
 use crate::data::image::Image;
 use crate::data::mask::Levels;
 use crate::data::reader::Limits;
 use crate::error::{Error, Result};
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader as PngReader, Luma};
 use ndarray::{Array2, Array3};
-use std::io::Cursor;
 use std::path::Path;
 
 /// More shades of grey than this share of the pixels, and the picture is no mask.
@@ -141,15 +140,7 @@ impl RegionOfInterest {
     /// # Errors
     /// [`Error::Data`] if the encoder refuses it.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        let (h, w) = self.0.dim();
-        let picture = GrayImage::from_fn(w as u32, h as u32, |x, y| {
-            Luma([u8::from(self.0[[y as usize, x as usize]]) * 255])
-        });
-        let mut bytes = Cursor::new(Vec::new());
-        DynamicImage::from(picture)
-            .write_to(&mut bytes, ImageFormat::Png)
-            .map_err(|e| Error::data(format!("cannot encode a PNG: {e}")))?;
-        Ok(bytes.into_inner())
+        grey_png::encode(&self.0.mapv(|inside| u8::from(inside) * 255))
     }
 
     /// Reads what [`RegionOfInterest::to_png`] wrote; `origin` names it in errors.
@@ -157,23 +148,15 @@ impl RegionOfInterest {
     /// # Errors
     /// [`Error::Malformed`].
     pub fn from_png(bytes: &[u8], origin: &Path) -> Result<Self> {
-        let wrong = |e: image::ImageError| Error::malformed(origin, e.to_string());
-        let mut reader = PngReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-        let mut limits = image::Limits::default();
-        limits.max_image_width = Some(MAX_STORED);
-        limits.max_image_height = Some(MAX_STORED);
-        reader.limits(limits);
-        let picture = reader.decode().map_err(wrong)?.into_luma8();
-        let (w, h) = picture.dimensions();
-        Self::new(Array2::from_shape_fn((h as usize, w as usize), |(y, x)| {
-            picture.get_pixel(x as u32, y as u32).0[0] >= 128
-        }))
+        let picture = grey_png::decode(bytes, MAX_STORED, origin)?;
+        Self::new(picture.mapv(|tone| tone >= 128))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::{GrayImage, Luma};
 
     /// The left half of `height` x `width` pixels.
     fn left_half(height: usize, width: usize) -> RegionOfInterest {

@@ -4,11 +4,11 @@
 //! reconstruction embedding for surface anomaly detection, ICCV 2021. Over any
 //! number of channels, trained on good pieces alone.
 //!
-//! [`vary`] varies good pieces, [`simulate`] makes defects of what [`source`]
-//! offers, [`network`] restores and segments, [`loss`] compares, [`train`] puts
-//! them together and has them watched by [`validate`] and [`contamination`];
-//! [`Draem`] is what comes out of it and draws the
-//! [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
+//! [`registration`] moves pieces to where they usually lie, [`vary`] varies good
+//! ones, [`simulate`] makes defects of what [`source`] offers, [`network`] restores
+//! and segments, [`loss`] compares, [`train`] puts them together and has them
+//! watched by [`validate`] and [`contamination`]; [`Draem`] is what comes out of it
+//! and draws the [`AnomalyMap`](crate::data::anomaly_map::AnomalyMap).
 
 pub mod augment;
 pub mod contamination;
@@ -17,6 +17,7 @@ pub mod loss;
 pub mod model;
 pub mod network;
 pub mod perlin;
+pub mod registration;
 pub mod simulate;
 pub mod source;
 pub mod tiles;
@@ -25,6 +26,7 @@ pub mod validate;
 pub mod vary;
 
 pub use model::Draem;
+pub use registration::Registration;
 pub use simulate::SimulationOptions;
 pub use source::{AnomalySource, DefectKind};
 pub use tiles::Tiling;
@@ -73,6 +75,9 @@ pub struct DraemOptions {
     /// What is done with pieces larger than the model: `off` reduces them to its
     /// size, `overlap` cuts them into tiles at full resolution.
     pub tiles: Tiling,
+    /// Whether each piece is first moved to where the good ones lie, see
+    /// [`registration`].
+    pub align: bool,
     /// How defects are simulated.
     pub simulation: SimulationOptions,
 }
@@ -94,6 +99,7 @@ impl Default for DraemOptions {
             validation_share: 0.05,
             contamination: 0.0,
             tiles: Tiling::Off,
+            align: false,
             simulation: SimulationOptions {
                 rotate_share: 0.0,
                 displaced_share: 0.25,
@@ -135,6 +141,7 @@ impl DraemOptions {
             validation_share: 0.0,
             contamination: 0.0,
             tiles: Tiling::Off,
+            align: false,
             simulation: SimulationOptions::default(),
         }
     }

@@ -1,9 +1,11 @@
 //! `Draem`: the trained anomaly model, which draws the anomaly map.
 
 use super::network::Networks;
+use super::registration::{Registration, shifted};
 use super::tiles::{Blend, Grid, Tile, Tiling};
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
+use crate::data::offset::Offset;
 use crate::data::roi::RegionOfInterest;
 use crate::error::{Error, Result};
 use crate::nn::engine::{Engine, Graph};
@@ -83,6 +85,7 @@ pub struct Draem {
     engine: Option<Engine>,
     tiling: Tiling,
     roi: Option<RegionOfInterest>,
+    registration: Option<Registration>,
 }
 
 /// Tiles of one piece that are in memory at a time.
@@ -99,6 +102,9 @@ pub struct Drawing {
     pub seen: Image,
     /// The image as they restored it, at the map's size.
     pub restored: Image,
+    /// How far the piece lay off its usual place, where the model knows one: it was
+    /// moved there to be drawn, and map and images were moved back.
+    pub offset: Option<Offset>,
 }
 
 impl Draem {
@@ -143,6 +149,7 @@ impl Draem {
             engine,
             tiling: Tiling::Off,
             roi: None,
+            registration: None,
         })
     }
 
@@ -166,6 +173,18 @@ impl Draem {
     #[must_use]
     pub fn roi(&self) -> Option<&RegionOfInterest> {
         self.roi.as_ref()
+    }
+
+    /// Sets the usual place of pieces, to which each is moved before it is drawn;
+    /// `None` leaves them where they lie.
+    pub fn set_registration(&mut self, registration: Option<Registration>) {
+        self.registration = registration;
+    }
+
+    /// The usual place of pieces, if they are moved there.
+    #[must_use]
+    pub fn registration(&self) -> Option<&Registration> {
+        self.registration.as_ref()
     }
 
     /// The images with black outside the region of interest: what features are
@@ -243,6 +262,22 @@ impl Draem {
                 roi.check(image.height(), image.width())?;
             }
         }
+        let Some(registration) = &self.registration else {
+            return self.draw_as_they_lie(images);
+        };
+        let placed = images.par_iter().map(|image| registration.place(image));
+        let (placed, offsets): (Vec<_>, Vec<_>) = placed.unzip();
+        let drawn = self.draw_as_they_lie(&placed)?.into_par_iter();
+        let moved_back = drawn.zip(images).zip(offsets);
+        moved_back
+            .map(|((drawing, image), offset)| {
+                drawing.moved((image.height(), image.width()), offset, size)
+            })
+            .collect()
+    }
+
+    fn draw_as_they_lie(&self, images: &[Image]) -> Result<Vec<Drawing>> {
+        let size = self.shape.size;
         let is_cut = |image: &Image| self.tiling.cuts(image.height(), image.width(), size);
         let whole: Vec<&Image> = images.iter().filter(|i| !is_cut(i)).collect();
         let mut drawn = self.draw_whole(&whole)?.into_iter();
@@ -384,12 +419,40 @@ impl Draem {
     }
 }
 
+impl Drawing {
+    /// What was drawn of a piece that had been moved to its usual place, where the
+    /// piece really lies; `photograph` is its height and width.
+    fn moved(mut self, photograph: (usize, usize), offset: Offset, size: usize) -> Result<Self> {
+        self.offset = Some(offset);
+        if offset == Offset::default() {
+            return Ok(self);
+        }
+        let (height, width) = self.map.values().dim();
+        let by = (
+            offset.down as f32 * height as f32 / photograph.0 as f32,
+            offset.right as f32 * width as f32 / photograph.1 as f32,
+        );
+        let map = shifted(self.map.values().view(), by);
+        self.map = AnomalyMap::new(map)?.with_window_of(size);
+        for image in [&mut self.seen, &mut self.restored] {
+            let mut pixels = image.pixels().clone();
+            for mut plane in pixels.outer_iter_mut() {
+                let moved = shifted(plane.view(), by);
+                plane.assign(&moved);
+            }
+            *image = Image::new(pixels)?;
+        }
+        Ok(self)
+    }
+}
+
 /// Puts a drawing together; the score's window is that of the model's size.
 fn drawing(map: Array2<f32>, seen: Image, restored: Array3<f32>, size: usize) -> Result<Drawing> {
     Ok(Drawing {
         map: AnomalyMap::new(map)?.with_window_of(size),
         seen,
         restored: Image::new(restored.mapv_into(|v| v.clamp(0.0, 1.0)))?,
+        offset: None,
     })
 }
 

@@ -6,7 +6,7 @@
 
 use super::augment::rotate;
 use super::simulate::SimulationOptions;
-use ndarray::{Array2, Array3, Axis, Slice};
+use ndarray::{Array2, Array3, Axis, Slice, s};
 use rand::Rng;
 
 /// One variation, the same for all channels of a piece.
@@ -101,12 +101,24 @@ impl Variation {
 /// A piece `[channels, height, width]` moved down and to the right, in whole pixels, which keep it
 /// sharp; its border goes on where it leaves room.
 pub(super) fn moved(piece: &Array3<f32>, (down, right): (i32, i32)) -> Array3<f32> {
-    let (channels, height, width) = piece.dim();
-    let from =
-        |at: usize, by: i32, side: usize| at.saturating_add_signed(-by as isize).min(side - 1);
-    Array3::from_shape_fn((channels, height, width), |(c, y, x)| {
-        piece[[c, from(y, down, height), from(x, right, width)]]
-    })
+    let (_, height, width) = piece.dim();
+    let by = (right.unsigned_abs() as usize).min(width);
+    let mut out = Array3::zeros(piece.dim());
+    for (from, mut to) in piece.outer_iter().zip(out.outer_iter_mut()) {
+        for (y, row) in to.outer_iter_mut().enumerate() {
+            let source = from.row(y.saturating_add_signed(-down as isize).min(height - 1));
+            if right >= 0 {
+                let (mut room, mut kept) = row.split_at(Axis(0), by);
+                kept.assign(&source.slice(s![..width - by]));
+                room.fill(source[0]);
+            } else {
+                let (mut kept, mut room) = row.split_at(Axis(0), width - by);
+                kept.assign(&source.slice(s![by..]));
+                room.fill(source[width - 1]);
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]

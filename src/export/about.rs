@@ -27,6 +27,14 @@ pub enum Step {
         /// White by kind of number.
         white: PixelRange,
     },
+    /// Moved to where its edges agree best with a mean piece's, see
+    /// [`crate::draem::registration`].
+    Align {
+        /// The file that shows the mean piece.
+        to: &'static str,
+    },
+    /// Moved by as much as `align` moved the piece, back.
+    MoveBack,
     /// Cut into overlapping squares, see [`crate::draem::tiles`].
     Tiles {
         /// Pixels a side.

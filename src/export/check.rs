@@ -128,6 +128,8 @@ impl Check {
         let mut tiling = Tiling::Off;
         if let Contents::Pipeline(pipeline) = &mut contents {
             tiling = pipeline.draem.tiling();
+            // The graph sees pieces that were moved to their place before.
+            pipeline.draem.set_registration(None);
             if tiling != Tiling::Off {
                 // The graph sees single tiles, wherever they lie.
                 pipeline.draem.set_tiling(Tiling::Off);

@@ -156,6 +156,12 @@ impl Export {
         {
             files::write_atomic(&folder.join(parts::ROI), &roi.to_png()?)?;
         }
+        if let Contents::Pipeline(pipeline) = &self.contents
+            && let Some(registration) = pipeline.draem.registration()
+        {
+            let path = folder.join(parts::REGISTRATION);
+            files::write_atomic(&path, &registration.to_png()?)?;
+        }
         let mut check = Check::begin(self.contents, folder, &files, self.pieces.is_some())?;
         for picture in pictures {
             check.add(picture?)?;

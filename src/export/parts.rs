@@ -24,6 +24,8 @@ use ndarray::{Array2, Array3, Axis};
 
 /// The region of interest's file in the folder of an export.
 pub const ROI: &str = "roi.png";
+/// The mean piece's file in the folder of an export.
+pub const REGISTRATION: &str = "registration.png";
 /// The anomaly model's file.
 pub const ANOMALY: &str = "anomaly.onnx";
 /// The file of the backbone that images pass through.
@@ -81,6 +83,9 @@ fn anomaly(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> Result<Pa
     let (size, channels) = (shape.size, shape.channels);
     let tiled = draem.tiling() != Tiling::Off;
     let mut entry = Entry::new("image", &pipeline.format, pieces.unwrap_or((size, size)));
+    if draem.registration().is_some() {
+        entry.before.push(Step::Align { to: REGISTRATION });
+    }
     if tiled {
         entry.before.push(Step::Tiles { size });
     }
@@ -107,6 +112,9 @@ fn anomaly(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> Result<Pa
     }
     if tiled {
         after.insert(0, Step::BlendTiles { window: side });
+    }
+    if draem.registration().is_some() {
+        after.push(Step::MoveBack);
     }
     // Zeros count outside, and the divisor stays the full window.
     let mut square = window(side, 1, side / 2);

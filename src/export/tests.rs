@@ -8,6 +8,7 @@ use crate::data::roi::RegionOfInterest;
 use crate::decision::{Criterion, Rule};
 use crate::draem::Tiling;
 use crate::draem::import::{Checkpoint, draem};
+use crate::draem::registration::{Grey, Registration};
 use crate::nn::cnn::{CnnLayer, CnnOptions, Gather};
 use crate::nn::parameters::Parameters;
 use crate::nn::resnet::{Depth, ResNetConfig};
@@ -42,6 +43,17 @@ fn anomaly_model(tiling: Tiling, roi: Option<RegionOfInterest>) -> Contents {
     };
     let (pipeline, _) = pipeline(plan, &Silent).unwrap();
     Contents::Pipeline(Box::new(pipeline))
+}
+
+/// The same for pieces that are moved to their usual place first.
+fn aligned(mut contents: Contents) -> Contents {
+    if let Contents::Pipeline(pipeline) = &mut contents {
+        let pieces: Vec<Grey> = pictures(3, (80, 120))
+            .map(|image| Grey::of(&image.unwrap()))
+            .collect();
+        pipeline.draem.set_registration(Registration::of(&pieces));
+    }
+    contents
 }
 
 /// A baseline of random weights, its batch norms with averages other than 0 and 1.
@@ -145,6 +157,7 @@ fn another_runtime_says_what_goma_says() {
         (anomaly_model(Tiling::Off, roi()), None),
         (anomaly_model(Tiling::Off, roi()), Some((80, 120))),
         (anomaly_model(Tiling::Overlap, roi()), None),
+        (aligned(anomaly_model(Tiling::Off, roi())), Some((80, 120))),
         (
             baseline(resnet(Depth::Resnet18), PixelInput::Pixels, &two),
             None,

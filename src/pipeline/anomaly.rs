@@ -7,6 +7,7 @@ use crate::data::image::Image;
 use crate::data::reader::ImageReader;
 use crate::data::roi::RegionOfInterest;
 use crate::data::sample::{Sample, SampleId};
+use crate::draem::registration::{Grey, MOST_PIECES, Registration};
 use crate::draem::tiles::Grid;
 use crate::draem::train::{self, History, Pieces, Recorder, Watch};
 use crate::draem::{AnomalySource, Draem, DraemOptions, LEAST_TO_VALIDATE};
@@ -90,6 +91,30 @@ impl Trained {
     }
 }
 
+/// The usual place of the good pieces of a set, if the options have pieces moved
+/// there; found on [`MOST_PIECES`] of them at most, evenly chosen among those that
+/// can be read.
+#[must_use]
+pub fn registration(
+    set: &TrainingSet<'_>,
+    reader: &ImageReader,
+    options: &DraemOptions,
+) -> Option<Registration> {
+    if !options.align {
+        return None;
+    }
+    let good = set.good();
+    let samples: Vec<&Sample> = good.samples().collect();
+    let count = samples.len().min(MOST_PIECES);
+    let pieces: Vec<Option<Grey>> = (0..count)
+        .into_par_iter()
+        .map(|i| reader.read(samples[i * samples.len() / count]).ok())
+        .map(|image| image.as_ref().map(Grey::of))
+        .collect();
+    let pieces: Vec<Grey> = pieces.into_iter().flatten().collect();
+    Registration::of(&pieces)
+}
+
 /// An image of the model's size, and the part of it that losses are taken in.
 type Lesson = (Array3<f32>, Option<Arc<Array2<bool>>>);
 
@@ -100,7 +125,10 @@ fn lessons(
     image: &Image,
     options: &DraemOptions,
     roi: Option<&RegionOfInterest>,
+    registration: Option<&Registration>,
 ) -> Result<Vec<Lesson>> {
+    let placed = registration.map(|usual| usual.place(image));
+    let image = placed.as_ref().map_or(image, |(image, _)| image);
     let size = options.size;
     let region = |height, width| roi.map(|roi| roi.resized(height, width)).transpose();
     if !options.tiles.cuts(image.height(), image.width(), size) {
@@ -151,8 +179,10 @@ impl AnomalyJob<'_> {
         let mut unreadable = Vec::new();
         let count = samples.len() + validation.len();
         observer.begin("reading good pieces", count as u64);
-        let taught = self.read(&samples, &mut unreadable, observer);
-        let validation = self.read(&validation, &mut unreadable, observer);
+        let registration = registration(set, self.reader, self.options);
+        let usual = registration.as_ref();
+        let taught = self.read(&samples, usual, &mut unreadable, observer);
+        let validation = self.read(&validation, usual, &mut unreadable, observer);
         observer.end();
         if let (Some(first), true) = (unreadable.first(), taught.images.is_empty()) {
             return Err(Error::data(format!(
@@ -187,6 +217,7 @@ impl AnomalyJob<'_> {
         )?;
         draem.set_tiling(self.options.tiles);
         draem.set_roi(self.roi.cloned());
+        draem.set_registration(registration);
         Ok(Trained {
             draem,
             history,
@@ -200,6 +231,7 @@ impl AnomalyJob<'_> {
     fn read(
         &self,
         samples: &[&Sample],
+        registration: Option<&Registration>,
         unreadable: &mut Vec<Unreadable>,
         observer: &dyn Observer,
     ) -> Lessons {
@@ -208,7 +240,7 @@ impl AnomalyJob<'_> {
             .map(|sample| {
                 let image = self.reader.read(sample)?;
                 observer.advance(1);
-                lessons(&image, self.options, self.roi)
+                lessons(&image, self.options, self.roi, registration)
             })
             .collect();
         let mut all = Lessons::default();

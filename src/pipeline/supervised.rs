@@ -83,6 +83,7 @@ impl Inspector for Supervised {
                 regions: Regions::default(),
                 prediction: Some(prediction),
                 map,
+                offset: None,
             })
             .collect())
     }

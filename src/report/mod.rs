@@ -73,6 +73,7 @@ pub mod journal;
 pub mod markdown;
 pub mod matrix;
 pub mod picture;
+pub mod placement;
 pub mod plots;
 pub mod regions;
 pub mod run;

@@ -334,6 +334,7 @@ impl ScoreFolder {
         facts.finished = Some(now());
         facts.seconds = Some((begun.elapsed().as_secs_f64() * 10.0).round() / 10.0);
         facts.counts = Some(overview.counts);
+        facts.notes.extend(overview.placement.sentence());
 
         let pictured: Vec<Place> = pictured.into_sorted();
         let listed: Vec<Place> = listed.into_sorted();

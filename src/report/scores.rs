@@ -6,6 +6,7 @@
 //! message says why, and the columns between are empty, so that it can never
 //! be counted as good.
 
+use crate::data::offset::Offset;
 use crate::data::prediction::{Decision, Prediction, Verdict};
 use crate::data::region::Regions;
 use crate::error::{Error, Result, reason};
@@ -107,6 +108,9 @@ pub struct Scored {
     /// What a second model says, where one was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Beside>,
+    /// How far it lies off its usual place, where the model knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
 }
 
 impl Scored {
@@ -141,6 +145,7 @@ impl ScoreRow {
                 heatmap: None,
                 message: String::new(),
                 beside: None,
+                offset: None,
             }),
             regions: None,
         }

@@ -159,6 +159,7 @@ mod tests {
             heatmap: Some("heatmaps/a.png".into()),
             message: String::new(),
             beside: None,
+            offset: None,
         };
         vec![
             ScoreRow {

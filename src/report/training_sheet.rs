@@ -155,6 +155,7 @@ mod tests {
             map: AnomalyMap::new(Array2::from_elem((32, 40), 1.0)).unwrap(),
             seen: Image::new(sample.defective.clone()).unwrap(),
             restored: Image::new(sample.good.clone()).unwrap(),
+            offset: None,
         };
         let png = progress_png(&[Shown { sample, drawing }]).unwrap();
         let sheet = image::load_from_memory(&png).unwrap().to_rgb8();

@@ -128,6 +128,7 @@ mod tests {
             heatmap: None,
             message: String::new(),
             beside: None,
+            offset: None,
         }
     }
 

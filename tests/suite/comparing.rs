@@ -331,3 +331,17 @@ fn wrong_use_is_said_before_anything_is_written() {
         assert!(!out.exists());
     }
 }
+
+#[test]
+fn tiles_are_refused_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let refused = compare(&out)
+        .args(["--set", "draem.tiles=overlap"])
+        .assert()
+        .code(2);
+    let told = stderr(&refused);
+    assert!(told.contains("draem.tiles"), "{told}");
+    assert!(told.contains("whole pieces"), "{told}");
+    assert!(!out.exists());
+}

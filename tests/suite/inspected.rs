@@ -76,7 +76,7 @@ fn with_regions_from(threshold: f64, folder: &Path) {
 }
 
 /// A bundle of an anomaly model alone, on the workshop's pieces.
-fn anomaly_model(out: &Path) {
+fn anomaly_model(out: &Path, further: &[&str]) {
     let flags = ["--classes", "binary", "--seed", "3", "--model", "draem"];
     let train = [
         workshop().join("erasers"),
@@ -88,6 +88,7 @@ fn anomaly_model(out: &Path) {
         .args(flags)
         .args(train)
         .args(TINY)
+        .args(further)
         .assert()
         .success();
 }
@@ -188,7 +189,7 @@ fn an_anomaly_model_alone_takes_another_region_of_interest() {
     let folder = tempfile::tempdir().unwrap();
     let (model, out) = (folder.path().join("model"), folder.path().join("out"));
     let erasers = workshop().join("erasers");
-    anomaly_model(&model);
+    anomaly_model(&model, &[]);
     // The right half, drawn at twice the resolution of the pieces.
     let right = folder.path().join("right.png");
     mask(&right, 620, 620, |x, _| x >= 310);
@@ -220,7 +221,7 @@ fn masks_that_fit_no_piece_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("m.png"), folder.path().join("out"));
     let (model, erasers) = (folder.path().join("model"), workshop().join("erasers"));
-    anomaly_model(&model);
+    anomaly_model(&model, &[]);
     let flags = ["--roi", path.to_str().unwrap()];
     // Another shape: every piece has a row that says so.
     mask(&path, 310, 200, |_, _| true);
@@ -325,4 +326,67 @@ fn large_pieces_are_trained_and_scored_in_tiles() {
     score(&model, &inputs, &one, &["--maps", "--threads", "1"], 0);
     let large = |of: &Path| fs::read(of.join("maps/large.npy")).unwrap();
     assert_eq!(large(&tiles), large(&one));
+}
+
+/// An array of uint8 `[310, 310, 6]` whose picture is moved down and to the right; its border goes on.
+fn moved_array(from: &Path, to: &Path, down: usize, right: usize) {
+    const SIDE: usize = 310;
+    const CHANNELS: usize = 6;
+    let bytes = fs::read(from).unwrap();
+    let start = bytes.len() - SIDE * SIDE * CHANNELS;
+    let mut out = bytes[..start].to_vec();
+    for y in 0..SIDE {
+        for x in 0..SIDE {
+            let pixel = y.saturating_sub(down) * SIDE + x.saturating_sub(right);
+            let at = start + pixel * CHANNELS;
+            out.extend_from_slice(&bytes[at..at + CHANNELS]);
+        }
+    }
+    fs::write(to, out).unwrap();
+}
+
+#[test]
+fn where_pieces_lie_is_told_of_an_aligned_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    anomaly_model(&model, &["--set", "draem.align=true"]);
+    assert!(model.join("registration.png").is_file());
+    let (there, moved) = (folder.path().join("there"), folder.path().join("moved"));
+    for input in [&there, &moved] {
+        fs::create_dir(input).unwrap();
+    }
+    for i in 0..6 {
+        let name = format!("synth-{i:06}.npy");
+        let piece = workshop().join("erasers/arrays").join(&name);
+        fs::copy(&piece, there.join(&name)).unwrap();
+        moved_array(&piece, &moved.join(&name), 11, 7);
+    }
+    let run_of = |input: &Path| {
+        let out = input.with_extension("scored");
+        score(&model, input, &out, &[], 0);
+        let facts: serde_json::Value =
+            serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+        let note = facts["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|note| note.as_str().filter(|n| n.starts_with("Pieces lie")))
+            .unwrap()
+            .to_string();
+        let page = fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(page.contains(&note), "{note}");
+        // "Pieces lie 11.3 below and 6.8 to the right of ...".
+        let words: Vec<&str> = note.split(' ').collect();
+        let along = |number: usize, forth: &str| {
+            let by: f64 = words[number].parse().unwrap();
+            if note.contains(forth) { by } else { -by }
+        };
+        let place = [along(2, "below"), along(5, "to the right")];
+        place
+    };
+    let (usual, found) = (run_of(&there), run_of(&moved));
+    // Rounding to whole pixels, piece by piece.
+    for (found, expected) in found.iter().zip([usual[0] + 11.0, usual[1] + 7.0]) {
+        assert!((found - expected).abs() < 1.0, "{found} {expected}");
+    }
 }

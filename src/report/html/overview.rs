@@ -3,6 +3,7 @@
 
 use crate::data::prediction::Verdict;
 use crate::report::html::beside::Relation;
+use crate::report::placement::Placement;
 use crate::report::run::{Counts, ScoreColumn};
 use crate::report::scores::{RowOutcome, ScoreRow};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Overview {
     pub errors: Vec<(String, String, String)>,
     /// How the second model's verdicts stand to the first's.
     pub relations: BTreeMap<Relation, u64>,
+    /// Where the pieces lie.
+    pub placement: Placement,
     /// Which column the scores are from.
     pub column: ScoreColumn,
     fine: BTreeMap<&'static str, Vec<u32>>,
@@ -40,6 +43,7 @@ impl Overview {
             classes: BTreeMap::new(),
             errors: Vec::new(),
             relations: BTreeMap::new(),
+            placement: Placement::default(),
             column,
             fine: BTreeMap::new(),
             highest: 0.0,
@@ -58,6 +62,9 @@ impl Overview {
             RowOutcome::Ok(scored) => {
                 if let Some(relation) = Relation::of(scored) {
                     *self.relations.entry(relation).or_default() += 1;
+                }
+                if let Some(offset) = scored.offset {
+                    self.placement.add(offset);
                 }
                 if let Some(class) = &scored.class
                     && (self.classes.len() < NAMED_CLASSES || self.classes.contains_key(class))
