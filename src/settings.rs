@@ -200,13 +200,14 @@ impl Settings {
                 .map_err(|e: toml::de::Error| Error::setting("--config", e.to_string()))?;
             merge(&mut table, changes);
         }
+        let without_pairs = table.clone();
         for pair in pairs {
             merge(&mut table, parse_pair(pair)?);
         }
-        let settings: Self = table
-            .clone()
-            .try_into()
-            .map_err(|e: toml::de::Error| Error::setting("settings", e.message().to_string()))?;
+        let settings: Self = table.clone().try_into().map_err(|e: toml::de::Error| {
+            let key = refused_key(without_pairs, pairs);
+            Error::setting(key, e.message().to_string())
+        })?;
         // Where serde takes unknown keys without a word.
         let known = toml::Table::try_from(&settings)
             .map_err(|e| Error::setting("settings", e.to_string()))?;
@@ -264,6 +265,25 @@ impl Settings {
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("settings are plain tables")
     }
+}
+
+/// The key of the first of `pairs` that `table` makes no settings with; without one
+/// among them the file it was read from is to blame.
+fn refused_key(mut table: toml::Table, pairs: &[String]) -> String {
+    let refused = |table: &toml::Table| table.clone().try_into::<Settings>().is_err();
+    if refused(&table) {
+        return "--config".into();
+    }
+    for pair in pairs {
+        if let Ok(change) = parse_pair(pair) {
+            merge(&mut table, change);
+        }
+        if refused(&table) {
+            let key = pair.split('=').next().unwrap_or_default();
+            return key.trim().to_string();
+        }
+    }
+    "settings".into()
 }
 
 /// The first key of `asked` that `known` lacks, its tables' names before it.
@@ -342,6 +362,28 @@ mod tests {
             .with(None, &["draem.stepps=20".into()])
             .unwrap_err();
         assert!(error.to_string().contains("stepps"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_with_its_key() {
+        let pairs = ["draem.steps=20".into(), "draem.align=ja".into()];
+        let error = Settings::default().with(None, &pairs).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains("draem.align") && told.contains("boolean"),
+            "{told}"
+        );
+        let error = Settings::default()
+            .with(Some("[draem]\nsteps = \"many\""), &pairs[..1])
+            .map(|_| ());
+        assert!(
+            error.is_ok(),
+            "the pair takes the place of the file's value"
+        );
+        let error = Settings::default()
+            .with(Some("[draem]\nbatch = \"many\""), &pairs[..1])
+            .unwrap_err();
+        assert!(error.to_string().contains("--config"), "{error}");
     }
 
     #[test]

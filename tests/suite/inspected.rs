@@ -381,8 +381,7 @@ fn where_pieces_lie_is_told_of_an_aligned_model() {
             let by: f64 = words[number].parse().unwrap();
             if note.contains(forth) { by } else { -by }
         };
-        let place = [along(2, "below"), along(5, "to the right")];
-        place
+        [along(2, "below"), along(5, "to the right")]
     };
     let (usual, found) = (run_of(&there), run_of(&moved));
     // Rounding to whole pixels, piece by piece.
