@@ -248,6 +248,8 @@ impl Draem {
     }
 
     /// Draws the maps of a batch; an image's map does not depend on the others.
+    /// Where the model knows a usual place, each piece is moved there first, and
+    /// what was drawn is moved back.
     ///
     /// # Errors
     /// [`Error::Shape`] if an image has other channels, or another shape than

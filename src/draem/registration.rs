@@ -211,34 +211,46 @@ impl Edges {
     /// By how many pixels, down and to the right, `other` lies off this picture;
     /// nought if they show different things.
     fn translation(&self, other: &Self) -> (f32, f32) {
+        let (translation, likeness) = self.agreement(other);
+        match likeness >= LEAST_LIKENESS {
+            true => translation,
+            false => (0.0, 0.0),
+        }
+    }
+
+    /// The translation at which `other` agrees best with this picture, and the two
+    /// fields' correlation coefficient there; 0 where one has no edges.
+    fn agreement(&self, other: &Self) -> ((f32, f32), f32) {
+        let norms = self.norm * other.norm;
+        if norms == 0.0 {
+            return ((0.0, 0.0), 0.0);
+        }
         let pairs = self.spectrum.iter().zip(&other.spectrum);
         let mut correlation: Vec<Complex32> = pairs.map(|(a, b)| a.conj() * b).collect();
         transform(&mut correlation, &plans().inverse);
-        // The transform there and back multiplies by the number of pixels.
-        let whole = self.norm * other.norm * (SIDE * SIDE) as f32;
         let at = |down: isize, right: isize| {
             let wrapped = |by: isize| by.rem_euclid(SIDE as isize) as usize;
             correlation[wrapped(down) * SIDE + wrapped(right)].re
         };
         let reach = -(REACH as isize)..=REACH as isize;
-        let mut best = (0, 0);
-        for down in reach.clone() {
-            for right in reach.clone() {
-                if at(down, right) > at(best.0, best.1) {
-                    best = (down, right);
+        let (mut down, mut right) = (0, 0);
+        for y in reach.clone() {
+            for x in reach.clone() {
+                if at(y, x) > at(down, right) {
+                    (down, right) = (y, x);
                 }
             }
         }
-        let (down, right) = best;
-        // Not above it either where there are no edges at all, and no likeness.
-        let alike = at(down, right) > LEAST_LIKENESS * whole;
-        if !alike {
-            return (0.0, 0.0);
-        }
         let peak = at(down, right);
+        let summits = (
+            summit(at(down - 1, right), peak, at(down + 1, right)),
+            summit(at(down, right - 1), peak, at(down, right + 1)),
+        );
+        // The transform there and back multiplies by the number of pixels.
+        let likeness = peak / (norms * (SIDE * SIDE) as f32);
         (
-            down as f32 + summit(at(down - 1, right), peak, at(down + 1, right)),
-            right as f32 + summit(at(down, right - 1), peak, at(down, right + 1)),
+            (down as f32 + summits.0, right as f32 + summits.1),
+            likeness,
         )
     }
 }

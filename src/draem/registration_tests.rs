@@ -53,16 +53,17 @@ fn translations_are_those_of_direct_correlation_in_scipy() {
     assert_eq!(cases.len(), 5);
     for case in cases {
         let moved = &case["moved"];
-        let found = usual.translation(&Edges::of(&picture(number(&moved[0]), number(&moved[1]))));
-        for (found, expected) in [found.0, found.1]
-            .iter()
-            .zip(case["found"].as_array().unwrap())
-        {
-            let expected = number(expected);
-            assert!(
-                (f64::from(*found) - expected).abs() < 1e-3,
-                "{found} {expected}"
-            );
+        let away = Edges::of(&picture(number(&moved[0]), number(&moved[1])));
+        let ((down, right), likeness) = usual.agreement(&away);
+        assert_eq!(usual.translation(&away), (down, right));
+        let expected = &case["found"];
+        for (found, expected, tolerance) in [
+            (down, &expected[0], 1e-3),
+            (right, &expected[1], 1e-3),
+            (likeness, &case["likeness"], 1e-5),
+        ] {
+            let (found, expected) = (f64::from(found), number(expected));
+            assert!((found - expected).abs() < tolerance, "{found} {expected}");
         }
     }
 }
