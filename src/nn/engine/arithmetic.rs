@@ -2,9 +2,10 @@
 //! its convolutions run on.
 
 use super::graph::Conv;
+use crate::nn::kernels::nhwc::bfloat16::{self, Unit};
 use crate::nn::kernels::nhwc::conv::{ConvSpec, Convolution};
 use crate::nn::kernels::nhwc::winograd::Winograd;
-use crate::nn::kernels::nhwc::{Element, View, bfloat16};
+use crate::nn::kernels::nhwc::{Element, View};
 use crate::nn::kernels::simd::Level;
 use half::bf16;
 
@@ -74,28 +75,61 @@ impl Arithmetic for Float32 {
 
 /// Images and weights in bfloat16, sums in `f32`, by a unit of the processor.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bfloat16(pub bfloat16::Unit);
+pub(super) struct Bfloat16 {
+    pub unit: Unit,
+    pub transformed: Transformed,
+}
+
+/// Which convolutions in bfloat16 are Winograd's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transformed {
+    WhereFaster,
+    #[cfg(test)]
+    WherePossible,
+    #[cfg(test)]
+    Nowhere,
+}
+
+pub(super) enum Bfloat16Conv {
+    Direct(bfloat16::Convolution),
+    Winograd(bfloat16::Winograd),
+}
 
 impl Arithmetic for Bfloat16 {
     type Element = bf16;
-    type Conv = bfloat16::Convolution;
+    type Conv = Bfloat16Conv;
 
     fn surplus(stride: usize) -> usize {
         bfloat16::surplus(stride)
     }
 
-    fn conv(self, conv: &Conv, spec: ConvSpec, x: &View, _size: (usize, usize)) -> Self::Conv {
-        bfloat16::Convolution::new(spec, &conv.weights, &conv.bias, x, self.0)
+    fn conv(self, conv: &Conv, spec: ConvSpec, x: &View, _size: (usize, usize)) -> Bfloat16Conv {
+        let (weights, bias, unit) = (&conv.weights, &conv.bias, self.unit);
+        let transformed = match self.transformed {
+            Transformed::WhereFaster => bfloat16::Winograd::pays(spec, x, bias.len(), unit),
+            #[cfg(test)]
+            Transformed::WherePossible => bfloat16::Winograd::applies(spec, x, bias.len()),
+            #[cfg(test)]
+            Transformed::Nowhere => false,
+        };
+        if transformed {
+            Bfloat16Conv::Winograd(bfloat16::Winograd::new(spec, weights, bias, x, unit))
+        } else {
+            Bfloat16Conv::Direct(bfloat16::Convolution::new(spec, weights, bias, x, unit))
+        }
     }
 
     fn run(
-        conv: &Self::Conv,
+        conv: &Bfloat16Conv,
         arena: &mut [bf16],
         x: &View,
         y: &View,
         residual: Option<&View>,
         parallel: bool,
     ) {
-        conv.run(arena, x, y, residual, parallel);
+        match conv {
+            Bfloat16Conv::Direct(conv) => conv.run(arena, x, y, residual, parallel),
+            Bfloat16Conv::Winograd(conv) => conv.run(arena, x, y, residual, parallel),
+        }
     }
 }

@@ -24,7 +24,7 @@ use super::kernels::nhwc::bfloat16::Unit;
 use super::kernels::simd;
 use super::precision::Precision;
 use crate::error::{Error, Result};
-use arithmetic::{Arithmetic, Bfloat16, Float32};
+use arithmetic::{Arithmetic, Bfloat16, Float32, Transformed};
 use plan::Plan;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -69,7 +69,9 @@ impl Engine {
     #[must_use]
     pub fn new(graph: Graph) -> Self {
         match (Precision::chosen(), Unit::best()) {
-            (Precision::Bfloat16, Some(unit)) => Self::with_unit(graph, unit),
+            (Precision::Bfloat16, Some(unit)) => {
+                Self::with_unit(graph, unit, Transformed::WhereFaster)
+            }
             _ => Self::with_level(graph, simd::level()),
         }
     }
@@ -81,10 +83,10 @@ impl Engine {
         }
     }
 
-    fn with_unit(graph: Graph, unit: Unit) -> Self {
+    fn with_unit(graph: Graph, unit: Unit, transformed: Transformed) -> Self {
         Self {
             graph,
-            passes: Passes::Bfloat16(Cache::new(Bfloat16(unit))),
+            passes: Passes::Bfloat16(Cache::new(Bfloat16 { unit, transformed })),
         }
     }
 

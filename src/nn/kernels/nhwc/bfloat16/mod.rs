@@ -3,8 +3,9 @@
 //!
 //! There is one loop order for all units (`unit.rs`): a product adds up, for
 //! two strips of 16 output pixels by one or two tiles of 16 output channels,
-//! all taps of all input channels. Nothing is transformed or written out: the
-//! rows of a matrix are the pixels as they lie in the arena.
+//! all taps of all input channels. Nothing is written out: the rows of a matrix
+//! are the pixels as they lie in the arena. (3 x 3 kernels have another way,
+//! whose pixels are transformed tiles: `winograd/`.)
 //!
 //! Strips. For AMX a strip is 16 neighbouring pixels of the input's rows (of
 //! every second one at stride 2). On small images a strip for each output row
@@ -26,8 +27,11 @@ mod finish;
 mod plain;
 mod strips;
 mod unit;
+mod wide;
+mod winograd;
 
 pub(in crate::nn) use unit::Unit;
+pub(in crate::nn) use winograd::Winograd;
 
 use super::conv::{ConvSpec, checked, padded_bias};
 use super::{Arena, GROUP, Segment, View, for_each};
