@@ -30,7 +30,7 @@ pub fn backbone() -> Result<BackboneFile> {
 /// # Errors
 /// [`crate::Error::Malformed`] if the program was built with a damaged file.
 pub fn eraser(device: &Device) -> Result<Bundle> {
-    let parts: [(&str, &[u8]); 4] = [
+    let parts: [(&str, &[u8]); 6] = [
         (
             "manifest.json",
             include_bytes!("../models/eraser/manifest.json"),
@@ -43,6 +43,11 @@ pub fn eraser(device: &Device) -> Result<Bundle> {
             "classifier.safetensors",
             include_bytes!("../models/eraser/classifier.safetensors"),
         ),
+        (
+            "registration.png",
+            include_bytes!("../models/eraser/registration.png"),
+        ),
+        ("roi.png", include_bytes!("../models/eraser/roi.png")),
         ("backbone.safetensors", BACKBONE),
     ];
     store::open_embedded(&parts, device)

@@ -72,8 +72,10 @@ impl WideWork for Input {
                 });
                 let v: [[W; IN]; IN] =
                     std::array::from_fn(|i| input_line(std::array::from_fn(|j| half[j][i])));
-                for (place, value) in v.into_iter().flatten().enumerate() {
-                    value.narrowed(self.to.add(place * self.place + channel));
+                for (i, line) in v.into_iter().enumerate() {
+                    for (j, value) in line.into_iter().enumerate() {
+                        value.narrowed(self.to.add((i * IN + j) * self.place + channel));
+                    }
                 }
             }
         }
