@@ -8,20 +8,22 @@ use goma::data::format::PixelFormat;
 use goma::data::image::Image;
 use goma::data::inputs::{Input, find_inputs};
 use goma::data::reader::ImageReader;
+use goma::data::roi::RegionOfInterest;
 use goma::error::reason;
 use goma::extract::{Backbone, choice};
 use goma::pipeline::Hybrid;
 use goma::progress::Observer;
 use goma::report::features::FeatureWriter;
 use goma::{Error, Result, store};
+use rayon::prelude::*;
 use std::path::PathBuf;
 
 /// Write pooled backbone features of pictures
 ///
 /// Rows come in the order of the sorted inputs. Three-channel pictures are normalised with
 /// ImageNet's mean and deviation; pictures are resized only if their size differs from --size.
-/// If the first input is a bundle, the others are read as that bundle's pieces, and its backbone
-/// and size are taken.
+/// If the first input is a bundle, the others are read as that bundle's pieces, and its backbone,
+/// size and region of interest are taken.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   goma features --backbone resnet18 --weights resnet18.safetensors photos --out features.csv
@@ -70,32 +72,33 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
     let device = super::device(common, Work::Scoring)?;
     let bundle = bundle(args, &device)?;
     let (name, weights) = match &bundle {
-        Some((_, hybrid)) => (
-            hybrid.backbone.name.clone(),
-            hybrid.backbone.weights.clone(),
+        Some(bundle) => (
+            bundle.hybrid.backbone.name.clone(),
+            bundle.hybrid.backbone.weights.clone(),
         ),
         None => choice::weights(args.backbone.as_deref(), args.weights.as_deref())?,
     };
     let size = args.size.unwrap_or_else(|| {
         bundle
             .as_ref()
-            .map_or(224, |(_, hybrid)| hybrid.extractor.options().size)
+            .map_or(224, |bundle| bundle.hybrid.extractor.options().size)
     });
     let options = OpenOptions {
         max_pixels: args.max_pixels,
-        channels: bundle.as_ref().map(|(format, _)| format.channels.clone()),
+        channels: bundle.as_ref().map(|b| b.format.channels.clone()),
         ..OpenOptions::default()
     };
     let named = &args.inputs[usize::from(bundle.is_some())..];
     let mut inputs = find_inputs(named, &options)?;
     let format = match &bundle {
-        Some((format, _)) => inputs.format(format)?,
+        Some(bundle) => inputs.format(&bundle.format)?,
         None => inputs.own_format()?,
     };
     inputs.notes.iter().for_each(|note| terminal.say(note));
     let backbone = Backbone::new(&name, &weights, format.channels.len(), &device)?;
     let info = backbone.info().clone();
-    let reader = ImageReader::new(format, options.limits());
+    let roi = bundle.as_ref().and_then(|bundle| bundle.roi.as_ref());
+    let reader = ImageReader::new(format, options.limits()).within(roi);
 
     let mut writer = FeatureWriter::create(&args.out, info.features)?;
     let mut unreadable = Vec::new();
@@ -116,6 +119,10 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
                     unreadable.push((entry, e));
                 }
             }
+        }
+        if let Some(roi) = roi {
+            let blank = images.par_iter().map(|image| roi.blank(image));
+            images = blank.collect::<Result<_>>()?;
         }
         writer.write(&ids, &backbone.features(&images, size)?)?;
         terminal.advance(entries.len() as u64);
@@ -151,11 +158,15 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
     })
 }
 
-/// The first input as a bundle: its pixel format, and what makes its features.
-fn bundle(
-    args: &FeaturesArgs,
-    device: &candle_core::Device,
-) -> Result<Option<(PixelFormat, Hybrid)>> {
+/// What a bundle makes its features of, and with.
+struct Maker {
+    format: PixelFormat,
+    roi: Option<RegionOfInterest>,
+    hybrid: Hybrid,
+}
+
+/// The first input, if it is a bundle.
+fn bundle(args: &FeaturesArgs, device: &candle_core::Device) -> Result<Option<Maker>> {
     let [first, _, ..] = args.inputs.as_slice() else {
         return Ok(None);
     };
@@ -165,7 +176,11 @@ fn bundle(
     }
     let pipeline = store::open(first, device)?.pipeline;
     match pipeline.hybrid {
-        Some(hybrid) => Ok(Some((pipeline.format, hybrid))),
+        Some(hybrid) => Ok(Some(Maker {
+            roi: pipeline.draem.roi().cloned(),
+            format: pipeline.format,
+            hybrid,
+        })),
         None => Err(Error::data(format!(
             "the bundle {} has no backbone: its anomaly score decides",
             first.display()

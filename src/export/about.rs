@@ -33,8 +33,12 @@ pub enum Step {
         /// The file that shows the mean piece.
         to: &'static str,
     },
-    /// Moved by as much as `align` moved the piece, back.
-    MoveBack,
+    /// The map is moved by as much as `align` moved the piece, back: bilinear, its
+    /// border going on. The image score is that of the map where it then lies.
+    MoveBack {
+        /// Side of the window whose mean the image score is the maximum of.
+        window: usize,
+    },
     /// Cut into overlapping squares, see [`crate::draem::tiles`].
     Tiles {
         /// Pixels a side.

@@ -12,6 +12,7 @@ use crate::data::image::Image;
 use crate::data::prediction::Verdict;
 use crate::data::sample::SampleId;
 use crate::draem::Tiling;
+use crate::draem::registration::Registration;
 use crate::draem::tiles::Grid;
 use crate::error::{Error, Result};
 use crate::extract::map_statistics;
@@ -102,6 +103,8 @@ pub struct Check {
     contents: Contents,
     networks: Networks,
     tiling: Tiling,
+    /// What moves pieces before the graph sees them.
+    registration: Option<Registration>,
     /// Pieces that are not compared yet.
     waiting: Vec<Image>,
     findings: Findings,
@@ -125,10 +128,11 @@ impl Check {
             let network = Network::load(&folder.join(file.file), &file.about.input.dims)?;
             by_file.insert(file.file, network);
         }
-        let mut tiling = Tiling::Off;
+        let (mut tiling, mut registration) = (Tiling::Off, None);
         if let Contents::Pipeline(pipeline) = &mut contents {
             tiling = pipeline.draem.tiling();
             // The graph sees pieces that were moved to their place before.
+            registration = pipeline.draem.registration().cloned();
             pipeline.draem.set_registration(None);
             if tiling != Tiling::Off {
                 // The graph sees single tiles, wherever they lie.
@@ -143,6 +147,7 @@ impl Check {
                 as_they_are,
             },
             tiling,
+            registration,
             waiting: Vec::new(),
             findings: Findings::default(),
         })
@@ -152,7 +157,10 @@ impl Check {
     ///
     /// # Errors
     /// [`Error::Shape`] if the graphs take pieces of another size.
-    pub fn add(&mut self, image: Image) -> Result<()> {
+    pub fn add(&mut self, mut image: Image) -> Result<()> {
+        if let Some(registration) = &self.registration {
+            (image, _) = registration.place(&image);
+        }
         match &self.contents {
             Contents::Pipeline(pipeline) if self.tiling != Tiling::Off => {
                 let size = pipeline.draem.shape().size;

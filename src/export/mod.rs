@@ -97,6 +97,9 @@ impl Export {
             Contents::Pipeline(pipeline) if pipeline.hybrid.is_some() => {
                 "the probability of a defect by the bundle's classifier, which is not exported"
             }
+            Contents::Pipeline(pipeline) if parts::has_after(&pipeline.draem) => {
+                "the image score of what `after` makes of anomaly.onnx's maps"
+            }
             Contents::Pipeline(_) => "the output `score` of anomaly.onnx",
             Contents::Supervised(_) => "1 minus the probability of `good`; 1 without such a class",
         };

@@ -14,6 +14,7 @@ use crate::data::anomaly_map::score_window;
 use crate::data::format::PixelFormat;
 use crate::data::image::Image;
 use crate::data::roi::RegionOfInterest;
+use crate::draem::Draem;
 use crate::draem::Tiling;
 use crate::error::{Error, Result};
 use crate::extract::Backbone;
@@ -77,6 +78,12 @@ pub fn of_pipeline(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> R
     Ok(parts)
 }
 
+/// Whether something is left to do with the maps of the graph before the image
+/// score can be taken.
+pub(super) fn has_after(draem: &Draem) -> bool {
+    draem.tiling() != Tiling::Off || draem.registration().is_some()
+}
+
 fn anomaly(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> Result<Part> {
     let draem = &pipeline.draem;
     let shape = draem.shape();
@@ -114,7 +121,7 @@ fn anomaly(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> Result<Pa
         after.insert(0, Step::BlendTiles { window: side });
     }
     if draem.registration().is_some() {
-        after.push(Step::MoveBack);
+        after.push(Step::MoveBack { window: side });
     }
     // Zeros count outside, and the divisor stays the full window.
     let mut square = window(side, 1, side / 2);
@@ -125,6 +132,10 @@ fn anomaly(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> Result<Pa
     let what = match tiled {
         true => "a tile",
         false => "the piece",
+    };
+    let of_this_map = match has_after(draem) {
+        true => "; the image score is that of what `after` makes of it",
+        false => "",
     };
     let outputs = vec![
         (
@@ -140,7 +151,7 @@ fn anomaly(pipeline: &Pipeline, pieces: PieceSize, origin: &Origin) -> Result<Pa
             Port {
                 name: "score",
                 dims: vec![],
-                holds: format!("the map's largest mean over {side} x {side} pixels"),
+                holds: format!("the map's largest mean over {side} x {side} pixels{of_this_map}"),
             },
         ),
         (

@@ -67,17 +67,94 @@ def resized(plane, height, width):
     return np.asarray(Image.fromarray(plane).resize((width, height), Image.BILINEAR))
 
 
-def prepared(piece, steps):
+def edges(grey):
+    """Gradients, right and down, as complex numbers; none at the border."""
+    field = np.zeros_like(grey, dtype=complex)
+    field[1:-1, 1:-1] = grey[1:-1, 2:] - grey[1:-1, :-2] + 1j * (grey[2:, 1:-1] - grey[:-2, 1:-1])
+    return field
+
+
+def summit(before, middle, after):
+    """Where the parabola through three values is highest, from the middle one on."""
+    bend = before - 2 * middle + after
+    return np.clip(0.5 * (before - after) / bend, -0.5, 0.5) if bend < 0 else 0.0
+
+
+def offset(piece, usual):
+    """Pixels that a piece `[c, h, w]` lies down and to the right of the mean's picture `usual`."""
+    side = len(usual)
+    ours, theirs = edges(usual), edges(resized(piece.mean(0), side, side))
+    agreement = np.fft.ifft2(np.conj(np.fft.fft2(ours)) * np.fft.fft2(theirs)).real
+    reach = side // 8
+    window = np.roll(agreement, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    y, x = np.unravel_index(window.argmax(), window.shape)
+    y, x = y - reach, x - reach
+    peak = agreement[y, x]
+    if peak < 0.5 * np.linalg.norm(ours) * np.linalg.norm(theirs):
+        return 0, 0
+    y, x = (
+        y + summit(agreement[y - 1, x], peak, agreement[(y + 1) % side, x]),
+        x + summit(agreement[y, x - 1], peak, agreement[y, (x + 1) % side]),
+    )
+    return round(y * piece.shape[1] / side), round(x * piece.shape[2] / side)
+
+
+def shifted(plane, down, right):
+    """A plane moved by parts of a pixel, its border going on."""
+    rows = np.clip(np.arange(plane.shape[0]) - down, 0, plane.shape[0] - 1)
+    columns = np.clip(np.arange(plane.shape[1]) - right, 0, plane.shape[1] - 1)
+    for axis, places in enumerate([rows, columns]):
+        low = np.floor(places).astype(int)
+        high = np.minimum(low + 1, plane.shape[axis] - 1)
+        part = (places - low)[:, None] if axis == 0 else places - low
+        plane = plane.take(low, axis) * (1 - part) + plane.take(high, axis) * part
+    return plane
+
+
+def picture(folder, name):
+    """A grey picture that lies beside the files, 0 to 1."""
+    return np.asarray(Image.open(folder / name).convert("L"), np.float32) / 255
+
+
+def prepared(piece, steps, folder):
     """A piece `[h, w, c]` of bytes as the graph takes it: the steps before it."""
     x = piece.transpose(2, 0, 1).astype(np.float32)
     for step in steps:
         if step["step"] == "divide-by-white":
             x = x / np.float32(step["white"]["uint8"])
+        elif step["step"] == "align":
+            down, right = offset(x, picture(folder, step["to"]))
+            x = np.stack([shifted(plane, -down, -right) for plane in x]).astype(np.float32)
+        elif step["step"] == "blank-outside":
+            x = x * (picture(folder, step["roi"]) >= 0.5)
         elif step["step"] == "resize":
             x = np.stack([resized(plane, step["height"], step["width"]) for plane in x])
         else:
             sys.exit(f"this script does not know the step {step}")
     return x
+
+
+def image_score(plane, window):
+    """The largest mean of a map over a window, zeros outside."""
+    padded = np.pad(plane.astype(np.float64), window // 2)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (window, window))
+    return windows.mean((2, 3)).max()
+
+
+def finished(maps, scores, pieces, facts, folder):
+    """The graph's maps `[n, 1, h, w]` on the photographs, and their scores: the steps after it."""
+    if not facts["after"]:
+        return maps, scores
+    (step,) = facts["after"]
+    if step["step"] != "move-back":
+        sys.exit(f"this script does not know the step {step}")
+    to, back = next(step["to"] for step in facts["before"] if step["step"] == "align"), []
+    for (plane,), piece in zip(maps, pieces):
+        white = facts["before"][0]["white"]["uint8"]
+        down, right = offset(piece.transpose(2, 0, 1) / np.float32(white), picture(folder, to))
+        height, width = piece.shape[:2]
+        back.append(shifted(plane, down * plane.shape[0] / height, right * plane.shape[1] / width))
+    return np.stack(back)[:, None], np.array([image_score(plane, step["window"]) for plane in back])
 
 
 def run(runner, pieces, batch):
@@ -148,17 +225,19 @@ def compare(arguments, folder):
             for batch in (1, 3):
                 said = (file, runtime, batch)
                 if file == "anomaly.onnx":
-                    fed = [prepared(piece, facts["before"]) for piece in pieces]
+                    fed = [prepared(piece, facts["before"], folder / "onnx") for piece in pieces]
                     found = run(runner, fed, batch)
                     maps = np.stack([np.load(folder / f"scored/maps/{i}.npy") for i in ids])
-                    table.row(*said, "map", furthest(maps[:, None], found["map"]))
+                    outputs = found["map"], found["score"]
+                    maps_found, found_scores = finished(*outputs, pieces, facts, folder / "onnx")
+                    table.row(*said, "map", furthest(maps[:, None], maps_found))
                     scores = np.array([float(row["anomaly_score"]) for row in rows])
-                    table.row(*said, "score", furthest(scores, found["score"]))
+                    table.row(*said, "score", furthest(scores, found_scores))
                     if summary["model"] == "draem":
-                        theirs = decisions(found["score"], facts["rule"])
+                        theirs = decisions(found_scores, facts["rule"])
                         table.decided(*said, decided, theirs)
                 elif file == "image-features.onnx":
-                    fed = [prepared(piece, facts["before"]) for piece in pieces]
+                    fed = [prepared(piece, facts["before"], folder / "onnx") for piece in pieces]
                     found = run(runner, fed, batch)
                     out = folder / "features.npy"
                     goma(program, "features", bundle, data, "--out", out, "--force")
@@ -175,7 +254,7 @@ def compare(arguments, folder):
                     )  # fmt: skip
                     table.row(*said, "features", furthest(np.load(out), found["features"]))
                 else:
-                    fed = [prepared(piece, facts["before"]) for piece in pieces]
+                    fed = [prepared(piece, facts["before"], folder / "onnx") for piece in pieces]
                     found = run(runner, fed, batch)
                     probabilities = np.array(
                         [[float(row[f"p_{c}"]) for c in facts["classes"]] for row in rows]

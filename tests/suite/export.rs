@@ -39,7 +39,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_bundled_eraser_becomes_three_files_that_describe_themselves() {
+fn the_bundled_eraser_becomes_files_that_describe_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("onnx");
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/eraser");
@@ -49,6 +49,8 @@ fn the_bundled_eraser_becomes_three_files_that_describe_themselves() {
         "export.json",
         "image-features.onnx",
         "map-features.onnx",
+        "registration.png",
+        "roi.png",
     ];
     assert_eq!(names(&out), files);
     let summary = json(&out.join("export.json"));
@@ -79,7 +81,11 @@ fn the_bundled_eraser_becomes_three_files_that_describe_themselves() {
     let resize = serde_json::json!({
         "step": "resize", "height": 128, "width": 128, "filter": "bilinear", "antialias": true,
     });
-    assert_eq!(before[1], resize);
+    let align = serde_json::json!({"step": "align", "to": "registration.png"});
+    assert_eq!((&before[1], &before[2]), (&align, &resize));
+    // Of a map that is moved back the score is taken anew.
+    let move_back = serde_json::json!([{"step": "move-back", "window": 11}]);
+    assert_eq!(said("after"), move_back);
     let (ports, facts) = read(&out.join("map-features.onnx"));
     assert_eq!(ports, ["map", "features"]);
     assert!(facts["within"].contains("normalise") && facts["within"].contains("resize"));

@@ -389,3 +389,35 @@ fn where_pieces_lie_is_told_of_an_aligned_model() {
         assert!((found - expected).abs() < 1.0, "{found} {expected}");
     }
 }
+
+#[test]
+fn features_of_a_bundle_leave_out_what_lies_outside_its_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/eraser");
+    let region = image::open(bundle.join("roi.png")).unwrap().to_luma8();
+    let pieces = folder.path().join("pieces");
+    fs::create_dir(&pieces).unwrap();
+    let bytes = fs::read(workshop().join("erasers/arrays/synth-000000.npy")).unwrap();
+    let start = bytes.len() - 310 * 310 * 6;
+    // Other values outside the region, then inside.
+    for (name, changed) in [("whole", None), ("belt", Some(0)), ("face", Some(255))] {
+        let mut bytes = bytes.clone();
+        for (pixel, inside) in region.pixels().enumerate() {
+            if changed == Some(inside.0[0]) {
+                bytes[start + pixel * 6..][..6].fill(200);
+            }
+        }
+        fs::write(pieces.join(name).with_extension("npy"), bytes).unwrap();
+    }
+    let out = folder.path().join("features.csv");
+    run(
+        "features",
+        &[],
+        &[&bundle, &pieces, Path::new("--out"), &out],
+        0,
+    );
+    let rows = lines(&out);
+    let of = |id: &str| &rows.iter().find(|row| row[0] == id).unwrap()[1..];
+    assert_eq!(of("belt"), of("whole"));
+    assert_ne!(of("face"), of("whole"));
+}
