@@ -8,14 +8,13 @@ use goma::data::format::PixelFormat;
 use goma::data::image::Image;
 use goma::data::inputs::{Input, find_inputs};
 use goma::data::reader::ImageReader;
-use goma::data::roi::RegionOfInterest;
+use goma::draem::Draem;
 use goma::error::reason;
 use goma::extract::{Backbone, choice};
 use goma::pipeline::Hybrid;
 use goma::progress::Observer;
 use goma::report::features::FeatureWriter;
 use goma::{Error, Result, store};
-use rayon::prelude::*;
 use std::path::PathBuf;
 
 /// Write pooled backbone features of pictures
@@ -97,7 +96,7 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
     inputs.notes.iter().for_each(|note| terminal.say(note));
     let backbone = Backbone::new(&name, &weights, format.channels.len(), &device)?;
     let info = backbone.info().clone();
-    let roi = bundle.as_ref().and_then(|bundle| bundle.roi.as_ref());
+    let roi = bundle.as_ref().and_then(|bundle| bundle.draem.roi());
     let reader = ImageReader::new(format, options.limits()).within(roi);
 
     let mut writer = FeatureWriter::create(&args.out, info.features)?;
@@ -120,11 +119,11 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
                 }
             }
         }
-        if let Some(roi) = roi {
-            let blank = images.par_iter().map(|image| roi.blank(image));
-            images = blank.collect::<Result<_>>()?;
-        }
-        writer.write(&ids, &backbone.features(&images, size)?)?;
+        let seen = match &bundle {
+            Some(bundle) => bundle.draem.inspected(&images)?,
+            None => images.into(),
+        };
+        writer.write(&ids, &backbone.features(&seen, size)?)?;
         terminal.advance(entries.len() as u64);
     }
     terminal.end();
@@ -161,7 +160,7 @@ pub fn run(args: &FeaturesArgs, common: &Common, terminal: &Terminal) -> Result<
 /// What a bundle makes its features of, and with.
 struct Maker {
     format: PixelFormat,
-    roi: Option<RegionOfInterest>,
+    draem: Draem,
     hybrid: Hybrid,
 }
 
@@ -177,8 +176,8 @@ fn bundle(args: &FeaturesArgs, device: &candle_core::Device) -> Result<Option<Ma
     let pipeline = store::open(first, device)?.pipeline;
     match pipeline.hybrid {
         Some(hybrid) => Ok(Some(Maker {
-            roi: pipeline.draem.roi().cloned(),
             format: pipeline.format,
+            draem: pipeline.draem,
             hybrid,
         })),
         None => Err(Error::data(format!(

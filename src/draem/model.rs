@@ -1,7 +1,7 @@
 //! `Draem`: the trained anomaly model, which draws the anomaly map.
 
 use super::network::Networks;
-use super::registration::{Registration, shifted};
+use super::registration::{Registration, moved_back};
 use super::tiles::{Blend, Grid, Tile, Tiling};
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::image::Image;
@@ -429,17 +429,12 @@ impl Drawing {
         if offset == Offset::default() {
             return Ok(self);
         }
-        let (height, width) = self.map.values().dim();
-        let by = (
-            offset.down as f32 * height as f32 / photograph.0 as f32,
-            offset.right as f32 * width as f32 / photograph.1 as f32,
-        );
-        let map = shifted(self.map.values().view(), by);
+        let map = moved_back(self.map.values().view(), photograph, offset);
         self.map = AnomalyMap::new(map)?.with_window_of(size);
         for image in [&mut self.seen, &mut self.restored] {
             let mut pixels = image.pixels().clone();
             for mut plane in pixels.outer_iter_mut() {
-                let moved = shifted(plane.view(), by);
+                let moved = moved_back(plane.view(), photograph, offset);
                 plane.assign(&moved);
             }
             *image = Image::new(pixels)?;

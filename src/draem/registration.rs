@@ -155,6 +155,21 @@ fn mean(pictures: impl Iterator<Item = Array2<f32>>) -> Option<Array2<f32>> {
     sum.map(|sum: Array2<f32>| sum / count)
 }
 
+/// A plane that was drawn of a piece at its usual place, moved to where the piece
+/// lies in its photograph of this height and width; as [`shifted`].
+pub(crate) fn moved_back(
+    plane: ArrayView2<'_, f32>,
+    photograph: (usize, usize),
+    offset: Offset,
+) -> Array2<f32> {
+    let (height, width) = plane.dim();
+    let by = (
+        offset.down as f32 * height as f32 / photograph.0 as f32,
+        offset.right as f32 * width as f32 / photograph.1 as f32,
+    );
+    shifted(plane, by)
+}
+
 /// A plane moved down and to the right, by parts of a pixel where need be: bilinear;
 /// its border goes on where it leaves room.
 pub(super) fn shifted(plane: ArrayView2<'_, f32>, (down, right): (f32, f32)) -> Array2<f32> {

@@ -2,24 +2,25 @@
 //! runtime, must say of real pieces what goma says.
 
 use super::FileFacts;
-use super::parts::{ANOMALY, CLASSIFIER, IMAGE_FEATURES, MAP_FEATURES};
+use super::parts::{ANOMALY, CLASSIFIER, IMAGE_FEATURES, MAP_FEATURES, has_after};
 use super::runtime::{BATCH, Network};
 use crate::baseline::view::PixelInput;
 use crate::data::annotation::GOOD;
 use crate::data::anomaly_map::AnomalyMap;
 use crate::data::feature_table::FeatureTable;
 use crate::data::image::Image;
+use crate::data::offset::Offset;
 use crate::data::prediction::Verdict;
 use crate::data::sample::SampleId;
 use crate::draem::Tiling;
-use crate::draem::registration::Registration;
+use crate::draem::registration::{Registration, moved_back};
 use crate::draem::tiles::Grid;
 use crate::error::{Error, Result};
 use crate::extract::map_statistics;
 use crate::pipeline::supervised::Supervised;
 use crate::pipeline::{Hybrid, Pipeline};
 use crate::store::Contents;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,7 +104,7 @@ pub struct Check {
     contents: Contents,
     networks: Networks,
     tiling: Tiling,
-    /// What moves pieces before the graph sees them.
+    /// What moves pieces before they are cut into tiles.
     registration: Option<Registration>,
     /// Pieces that are not compared yet.
     waiting: Vec<Image>,
@@ -131,11 +132,10 @@ impl Check {
         let (mut tiling, mut registration) = (Tiling::Off, None);
         if let Contents::Pipeline(pipeline) = &mut contents {
             tiling = pipeline.draem.tiling();
-            // The graph sees pieces that were moved to their place before.
-            registration = pipeline.draem.registration().cloned();
-            pipeline.draem.set_registration(None);
             if tiling != Tiling::Off {
                 // The graph sees single tiles, wherever they lie.
+                registration = pipeline.draem.registration().cloned();
+                pipeline.draem.set_registration(None);
                 pipeline.draem.set_tiling(Tiling::Off);
                 pipeline.draem.set_roi(None);
             }
@@ -240,38 +240,45 @@ fn inspected(
     images: &[Image],
     findings: &mut Findings,
 ) -> Result<()> {
-    let size = pipeline.draem.shape().size;
-    let fed = networks.fed(ANOMALY, images, size)?;
+    let draem = &pipeline.draem;
+    let size = draem.shape().size;
+    let place = |image: &Image| match draem.registration() {
+        Some(registration) => registration.place(image),
+        None => (image.clone(), Offset::default()),
+    };
+    let (placed, offsets): (Vec<Image>, Vec<Offset>) = images.iter().map(place).unzip();
+    let fed = networks.fed(ANOMALY, &placed, size)?;
     let found = networks.run(ANOMALY, &fed)?;
     let [maps, scores, restored] = &found[..] else {
         return Err(Error::shape("outputs", found.len(), 3));
     };
-    let drawings = pipeline.draem.draw(images)?;
-    let mut ours = Vec::with_capacity(images.len());
-    for (i, drawing) in drawings.into_iter().enumerate() {
-        let map = drawing.map.values().as_slice().expect("in standard layout");
-        findings.compare("map", map, &maps[i])?;
-        let score = drawing.map.image_score() as f32;
-        findings.compare("score", &[score], &scores[i])?;
-        findings.compare("restored", drawing.restored.as_slice(), &restored[i])?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for (i, drawing) in draem.draw(images)?.into_iter().enumerate() {
+        let on_photograph = |planes: &[f32]| on_photograph(planes, size, &images[i], offsets[i]);
+        let in_place = anomaly_map(maps[i].clone(), size)?;
+        findings.compare("score", &[in_place.image_score() as f32], &scores[i])?;
+        let map = anomaly_map(on_photograph(&maps[i]), size)?;
+        let values = [&drawing.map, &map].map(|m| m.values().iter().copied().collect::<Vec<_>>());
+        findings.compare("map", &values[0], &values[1])?;
+        let score = [&drawing.map, &map].map(|m| m.image_score() as f32);
+        findings.compare("score", &score[..1], &score[1..])?;
+        let back = on_photograph(&restored[i]);
+        findings.compare("restored", drawing.restored.as_slice(), &back)?;
         ours.push(drawing.map);
+        theirs.push(map);
     }
     let Some(hybrid) = &pipeline.hybrid else {
-        for (map, score) in ours.iter().zip(scores) {
-            let theirs = pipeline.rule.decide(f64::from(score[0]));
-            let ours = pipeline.rule.decide(map.image_score());
+        for ((ours, theirs), score) in ours.iter().zip(&theirs).zip(scores) {
+            let score = match has_after(draem) {
+                true => theirs.image_score(),
+                false => f64::from(score[0]),
+            };
+            let [ours, theirs] = [ours.image_score(), score].map(|s| pipeline.rule.decide(s));
             findings.decide(ours.verdict, theirs.verdict);
         }
         return Ok(());
     };
-    let theirs = maps
-        .iter()
-        .map(|map| {
-            let map = Array2::from_shape_vec((size, size), map.clone());
-            AnomalyMap::new(map.map_err(|e| Error::data(e.to_string()))?)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let inspected = pipeline.draem.inspected(images)?;
+    let inspected = draem.inspected(images)?;
     let columns = hybrid.extractor.columns();
     let ours_rows = hybrid.extractor.rows(&inspected, &ours)?;
     let their_rows = features(pipeline, hybrid, networks, images, &theirs)?;
@@ -299,6 +306,23 @@ fn inspected(
         findings.p_defect = Some(findings.p_defect.unwrap_or(0.0).max(off));
     }
     Ok(())
+}
+
+/// Planes of `size` x `size` that a graph drew of `image` at its usual place, on the
+/// photograph: the step `move-back`.
+fn on_photograph(planes: &[f32], size: usize, image: &Image, offset: Offset) -> Vec<f32> {
+    let photograph = (image.height(), image.width());
+    let planes = planes.chunks_exact(size * size).map(|plane| {
+        let plane = ArrayView2::from_shape((size, size), plane).expect("a whole plane");
+        moved_back(plane, photograph, offset)
+    });
+    planes.flatten().collect()
+}
+
+fn anomaly_map(values: Vec<f32>, size: usize) -> Result<AnomalyMap> {
+    let values = Array2::from_shape_vec((size, size), values);
+    let map = AnomalyMap::new(values.map_err(|e| Error::data(e.to_string()))?)?;
+    Ok(map.with_window_of(size))
 }
 
 /// Rows as [`crate::extract::Extractor::rows`] makes them, of the exported backbones.

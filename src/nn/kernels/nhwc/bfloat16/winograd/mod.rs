@@ -121,6 +121,11 @@ impl Winograd {
         }
     }
 
+    /// Transformed values from one place of a group of tiles to the next.
+    fn place(&self) -> usize {
+        TOGETHER * self.channels + APART
+    }
+
     /// As for [`super::Convolution::run`]; nothing after `x` is read.
     ///
     /// # Panics
@@ -180,7 +185,7 @@ impl Pass<'_> {
         let Winograd {
             channels, depth, ..
         } = *self.winograd;
-        let place = TOGETHER * channels + APART;
+        let place = self.winograd.place();
         let v_values = (PLACES * place).div_ceil(size_of::<Sums>() / size_of::<bf16>());
         let room = (PLACES + 1 + v_values) * size_of::<Sums>() / size_of::<f32>();
         with_scratch(room, |scratch| {
@@ -245,7 +250,7 @@ impl Pass<'_> {
             unit,
             ..
         } = *self.winograd;
-        let place = TOGETHER * channels + APART;
+        let place = self.winograd.place();
         assert!(v.len() >= PLACES * place);
         let product = Product {
             unit,
