@@ -14,6 +14,7 @@
 mod arithmetic;
 mod graph;
 mod plan;
+mod threads;
 
 pub(crate) use graph::Op;
 pub use graph::{Conv, Graph, Id};
@@ -158,6 +159,11 @@ impl<A: Arithmetic> Cache<A> {
         let plan = self.plan(graph, height, width)?;
         let threads = rayon::current_num_threads();
         let (many, few) = pictures.split_at(pictures.len() / threads * threads);
+        let _apart = if many.is_empty() {
+            threads::apart()
+        } else {
+            None
+        };
         // From a thread of the pool: else each step of a pass would be handed
         // to the pool and waited for, which takes as long as a small step.
         let outputs = rayon::scope(|_| {

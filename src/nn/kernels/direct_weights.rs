@@ -102,10 +102,13 @@ unsafe fn correlate<V: Vector, const TAPS: usize>(
                     std::array::from_fn(|i| planes.as_ptr().add(layout.offsets[tap(i)]));
                 let mut sums = [[V::splat(0.0); TAPS]; FILTERS];
                 for p in (0..len).step_by(V::LANES) {
-                    let gradients = gradients.map(|row| V::load(row.as_ptr().add(p)));
+                    let mut of_filters = [V::splat(0.0); FILTERS];
+                    for (gradient, row) in of_filters.iter_mut().zip(&gradients) {
+                        *gradient = V::load(row.as_ptr().add(p));
+                    }
                     for (t, values) in values.iter().enumerate() {
                         let value = V::load(values.add(p));
-                        for (sums, gradient) in sums.iter_mut().zip(gradients) {
+                        for (sums, gradient) in sums.iter_mut().zip(of_filters) {
                             sums[t] = gradient.multiply_add(value, sums[t]);
                         }
                     }

@@ -60,24 +60,28 @@ unsafe fn part_of_block(
 unsafe fn whole_block((from, from_row): (*const f32, usize), (to, to_row): (*mut f32, usize)) {
     // SAFETY: the caller's promise.
     unsafe {
-        let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * from_row)));
-        // Pairs of rows, interleaved: values 0 1 4 5, and 2 3 6 7.
-        let low: [__m256; 4] = std::array::from_fn(|i| _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]));
-        let high: [__m256; 4] = std::array::from_fn(|i| _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]));
-        // Four rows of one column, for columns j and j + 4.
-        let quarter = |a: [__m256; 4], half: usize| {
-            let (x, y) = (a[2 * half], a[2 * half + 1]);
-            [
-                _mm256_shuffle_ps::<0x44>(x, y),
-                _mm256_shuffle_ps::<0xee>(x, y),
-            ]
-        };
-        let [upper_0, upper_1] = quarter(low, 0);
-        let [upper_2, upper_3] = quarter(high, 0);
-        let [lower_0, lower_1] = quarter(low, 1);
-        let [lower_2, lower_3] = quarter(high, 1);
-        let upper = [upper_0, upper_1, upper_2, upper_3];
-        let lower = [lower_0, lower_1, lower_2, lower_3];
+        // Four rows, the upper or the lower ones, of one column, for columns j and j + 4.
+        let mut quarters = [[_mm256_setzero_ps(); 4]; 2];
+        for (half, columns) in quarters.iter_mut().enumerate() {
+            let mut r = [_mm256_setzero_ps(); 4];
+            for (i, r) in r.iter_mut().enumerate() {
+                *r = _mm256_loadu_ps(from.add((4 * half + i) * from_row));
+            }
+            // Pairs of rows, interleaved: values 0 1 4 5, and 2 3 6 7.
+            let (x, y) = (
+                _mm256_unpacklo_ps(r[0], r[1]),
+                _mm256_unpacklo_ps(r[2], r[3]),
+            );
+            columns[0] = _mm256_shuffle_ps::<0x44>(x, y);
+            columns[1] = _mm256_shuffle_ps::<0xee>(x, y);
+            let (x, y) = (
+                _mm256_unpackhi_ps(r[0], r[1]),
+                _mm256_unpackhi_ps(r[2], r[3]),
+            );
+            columns[2] = _mm256_shuffle_ps::<0x44>(x, y);
+            columns[3] = _mm256_shuffle_ps::<0xee>(x, y);
+        }
+        let [upper, lower] = quarters;
         for j in 0..4 {
             let left = _mm256_permute2f128_ps::<0x20>(upper[j], lower[j]);
             let right = _mm256_permute2f128_ps::<0x31>(upper[j], lower[j]);

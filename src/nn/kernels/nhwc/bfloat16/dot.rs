@@ -151,10 +151,14 @@ unsafe fn add_parts<V: Lanes, const PARTS: usize>(
             for offset in product.offsets {
                 let pixels = pixels.map(|x| x.add(*offset));
                 for pair in 0..pairs {
-                    let w: [V::Pairs; PARTS] = std::array::from_fn(|part| {
+                    let part_at = |part: usize| {
                         let (tile, channel) = tile_of(part);
-                        V::pairs(weights.add(((tile * pairs + pair) * TILE + channel) * 2))
-                    });
+                        weights.add(((tile * pairs + pair) * TILE + channel) * 2)
+                    };
+                    let mut w = [V::pairs(part_at(0)); PARTS];
+                    for (part, w) in w.iter_mut().enumerate().skip(1) {
+                        *w = V::pairs(part_at(part));
+                    }
                     for (x, totals) in pixels.iter().zip(&mut totals) {
                         let value = V::broadcast(x.add(2 * pair));
                         for (total, w) in totals.iter_mut().zip(w) {

@@ -125,7 +125,11 @@ unsafe fn spread<M: Matrix<SIDE>, V: Vector, const SIDE: usize>(from: &Tile, to:
             let d = from.load::<V, SIDE>(channel);
             let mut half = [[V::splat(0.0); SIDE]; IN];
             for j in 0..SIDE {
-                for (half, value) in half.iter_mut().zip(M::times(d.map(|line| line[j]))) {
+                let mut column = [V::splat(0.0); SIDE];
+                for (value, line) in column.iter_mut().zip(&d) {
+                    *value = line[j];
+                }
+                for (half, value) in half.iter_mut().zip(M::times(column)) {
                     half[j] = value;
                 }
             }
@@ -264,10 +268,11 @@ impl VectorWork for Output<'_> {
             for channel in (0..self.bias.len()).step_by(V::LANES) {
                 let mut half = [[zero; IN]; OUT];
                 for j in 0..IN {
-                    let line = std::array::from_fn(|i| {
-                        V::load(self.m.add((i * IN + j) * self.place + channel))
-                    });
-                    for (half, value) in half.iter_mut().zip(output_lines(line)) {
+                    let mut column = [zero; IN];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        *value = V::load(self.m.add((i * IN + j) * self.place + channel));
+                    }
+                    for (half, value) in half.iter_mut().zip(output_lines(column)) {
                         half[j] = value;
                     }
                 }
@@ -341,10 +346,12 @@ impl VectorWork for KernelGradient<'_> {
             for filter in (0..self.filters).step_by(V::LANES) {
                 let mut half = [[zero; IN]; 3];
                 for j in 0..IN {
-                    let line = std::array::from_fn(|i| {
-                        V::load(self.sums[(i * IN + j) * self.place + filter..].as_ptr())
-                    });
-                    for (half, value) in half.iter_mut().zip(kernel_lines(line)) {
+                    let mut column = [zero; IN];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        let sums = &self.sums[(i * IN + j) * self.place + filter..];
+                        *value = V::load(sums.as_ptr());
+                    }
+                    for (half, value) in half.iter_mut().zip(kernel_lines(column)) {
                         half[j] = value;
                     }
                 }

@@ -229,10 +229,18 @@ impl Products<'_> {
                 self.sums
                     .add((channel + c) * self.filters + filter + n * V::LANES)
             };
-            let mut sums: [[V; N]; CHANNELS] =
-                std::array::from_fn(|c| std::array::from_fn(|n| V::load(to(c, n))));
+            let mut sums = [[V::splat(0.0); N]; CHANNELS];
+            for (c, sums) in sums.iter_mut().enumerate() {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(to(c, n));
+                }
+            }
             for _ in 0..self.count {
-                let gradients = d.map(|d| V::load(d));
+                let mut gradients = [V::splat(0.0); N];
+                for (gradient, d) in gradients.iter_mut().zip(&mut d) {
+                    *gradient = V::load(*d);
+                    *d = d.add(V::LANES);
+                }
                 for (c, sums) in sums.iter_mut().enumerate() {
                     let value = V::splat(*v.add(c));
                     for (sum, gradient) in sums.iter_mut().zip(gradients) {
@@ -240,7 +248,6 @@ impl Products<'_> {
                     }
                 }
                 v = v.add(V::LANES);
-                d = d.map(|d| d.add(V::LANES));
             }
             for (c, sums) in sums.iter().enumerate() {
                 for (n, sum) in sums.iter().enumerate() {

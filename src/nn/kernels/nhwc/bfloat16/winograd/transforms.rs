@@ -61,19 +61,21 @@ impl WideWork for Input {
         for channel in (0..self.channels).step_by(TILE) {
             // SAFETY: the caller's promise about the pixels and the places.
             unsafe {
-                let half: [[W; IN]; IN] = std::array::from_fn(|j| {
-                    input_line(std::array::from_fn(|i| {
-                        if i < self.rows && j < self.columns {
-                            W::widened(self.first.add(i * self.row + j * self.pixel + channel))
-                        } else {
-                            W::zero()
+                let mut half = [[W::zero(); IN]; IN];
+                for j in 0..IN {
+                    let mut column = [W::zero(); IN];
+                    if j < self.columns {
+                        for (i, value) in column.iter_mut().enumerate().take(self.rows) {
+                            let at = i * self.row + j * self.pixel + channel;
+                            *value = W::widened(self.first.add(at));
                         }
-                    }))
-                });
-                let v: [[W; IN]; IN] =
-                    std::array::from_fn(|i| input_line(std::array::from_fn(|j| half[j][i])));
-                for (i, line) in v.into_iter().enumerate() {
-                    for (j, value) in line.into_iter().enumerate() {
+                    }
+                    for (half, value) in half.iter_mut().zip(input_line(column)) {
+                        half[j] = value;
+                    }
+                }
+                for (i, line) in half.into_iter().enumerate() {
+                    for (j, value) in input_line(line).into_iter().enumerate() {
                         value.narrowed(self.to.add((i * IN + j) * self.place + channel));
                     }
                 }
@@ -117,16 +119,20 @@ impl WideWork for Output<'_> {
         let (strip, pixel) = (self.pixel / STRIP, self.pixel % STRIP);
         // SAFETY: the caller's promise about the pixels; the rest is slices.
         unsafe {
-            let half: [[W; OUT]; IN] = std::array::from_fn(|j| {
-                output_line(std::array::from_fn(|i| {
-                    W::load(self.sums[i * IN + j].0[strip][self.tile][pixel].as_ptr())
-                }))
-            });
+            let mut half = [[W::zero(); IN]; OUT];
+            for j in 0..IN {
+                let mut column = [W::zero(); IN];
+                for (i, value) in column.iter_mut().enumerate() {
+                    let sums = &self.sums[i * IN + j].0[strip][self.tile][pixel];
+                    *value = W::load(sums.as_ptr());
+                }
+                for (half, value) in half.iter_mut().zip(output_line(column)) {
+                    half[j] = value;
+                }
+            }
             let bias = W::load(self.bias.as_ptr());
-            let y: [[W; OUT]; OUT] =
-                std::array::from_fn(|i| output_line(std::array::from_fn(|j| half[j][i])));
-            for (i, line) in y.into_iter().enumerate() {
-                for (j, value) in line.into_iter().enumerate() {
+            for (i, line) in half.into_iter().enumerate() {
+                for (j, value) in output_line(line).into_iter().enumerate() {
                     if i >= self.rows || j >= self.columns {
                         continue;
                     }
