@@ -2,6 +2,7 @@
 
     python networks.py PEER [--rounds 15] [--only infer|train] [--threads 2] [--simd avx2]
                        [--precision bfloat16]
+    python networks.py PEER --weights FOLDER
 
 PEER is the program that `cargo bench --bench peer --no-run` builds (target/release/deps/peer-*).
 Needs torch, torchvision, safetensors, onnx, onnxscript, onnxruntime and openvino. All programs get the same random
@@ -12,7 +13,8 @@ inference in bfloat16, and outputs are held against PyTorch's error in bfloat16.
 turn there is a pause, in which the threads of the last one stop spinning, and one call that is not
 counted. Run it while nothing else runs. Prints medians in milliseconds and the ratio
 peer / goma with its quartiles over the rounds (above 1: goma is faster); of training steps also the
-peak memory, each program's in a process of its own.
+peak memory, each program's in a process of its own. --weights writes the networks for versions.py
+and times nothing.
 """
 import argparse
 import copy
@@ -31,6 +33,7 @@ parser.add_argument("--only", choices=["infer", "train"])
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--simd", help="avx2: keep all programs to AVX2")
 parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+parser.add_argument("--weights", type=Path, metavar="FOLDER")
 parser.add_argument("--peak-of", nargs=3, help=argparse.SUPPRESS)
 args = parser.parse_args()
 if args.precision == "bfloat16":
@@ -105,6 +108,22 @@ def save(network, x, path):
     save_file(tensors | {"input": x.contiguous()}, path)
 
 
+def written(make, side, path):
+    """A network and eight pictures, and the file that they are written to."""
+    network = make().eval()
+    x = pictures(8, side)
+    with torch.no_grad():
+        # Weights at which signals keep their size, and statistics as of a trained network.
+        network.train()
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        network(x)
+        network.eval()
+    save(network, x, path)
+    return network, x, path
+
+
 def timed(work):
     begun = time.perf_counter()
     result = work()
@@ -137,18 +156,7 @@ def inference(folder):
     goma.ask("precision", args.precision)
     short = args.precision == "bfloat16"
     for name, (kind, make, side) in NETWORKS.items():
-        network = make().eval()
-        x = pictures(8, side)
-        with torch.no_grad():
-            # Weights at which signals keep their size, and statistics as of a trained network.
-            network.train()
-            for module in network.modules():
-                if isinstance(module, torch.nn.BatchNorm2d):
-                    module.momentum = None
-            network(x)
-            network.eval()
-        weights = folder / f"{name}.safetensors"
-        save(network, x, weights)
+        network, x, weights = written(make, side, folder / f"{name}.safetensors")
         goma.ask("load", name, kind, weights)
         with torch.no_grad():
             with torch.autocast("cpu", torch.bfloat16, enabled=short):
@@ -258,6 +266,11 @@ def training(folder):
 
 if args.peak_of:
     peak_of(*args.peak_of)
+    sys.exit()
+if args.weights:
+    args.weights.mkdir(parents=True, exist_ok=True)
+    for name, (_, make, side) in NETWORKS.items():
+        written(make, side, args.weights / f"{name}.safetensors")
     sys.exit()
 with tempfile.TemporaryDirectory() as temporary:
     print("| network | goma ms | others: ms, times goma's (quartiles) |\n|---|---|---|")
