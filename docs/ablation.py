@@ -21,7 +21,7 @@ import runs
 
 KINDS = [
     "displaced", "tone", "cut_paste", "ink_removal", "ink_spill",
-    "scratch", "stain", "blur", "channel", "warp",
+    "scratch", "stain", "blur", "channel", "warp", "chip",
 ]  # fmt: skip
 
 

@@ -61,6 +61,8 @@ pub struct SimulationOptions {
     pub channel_share: f64,
     /// Share of the defects that are regions pulled out of shape.
     pub warp_share: f64,
+    /// Share of the defects that are borders giving way.
+    pub chip_share: f64,
 }
 
 impl Default for SimulationOptions {
@@ -87,6 +89,7 @@ impl Default for SimulationOptions {
             blur_share: 0.0,
             channel_share: 0.0,
             warp_share: 0.0,
+            chip_share: 0.0,
         }
     }
 }
@@ -110,6 +113,7 @@ impl SimulationOptions {
             DefectKind::Blur => self.blur_share,
             DefectKind::Channel => self.channel_share,
             DefectKind::Warp => self.warp_share,
+            DefectKind::Chip => self.chip_share,
         }
     }
 

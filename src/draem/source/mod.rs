@@ -9,6 +9,7 @@
 
 mod blur;
 mod channel;
+mod chip;
 mod cut_paste;
 mod displaced;
 mod ink;
@@ -57,11 +58,13 @@ pub enum DefectKind {
     Channel,
     /// A region pulled out of shape: a dented outline, bent print.
     Warp,
+    /// A border that gives way: a chipped edge, a burr, a stroke that breaks off.
+    Chip,
 }
 
 impl DefectKind {
     /// All kinds; the first takes what the others' shares leave.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Texture,
         Self::Displaced,
         Self::Tone,
@@ -73,6 +76,7 @@ impl DefectKind {
         Self::Blur,
         Self::Channel,
         Self::Warp,
+        Self::Chip,
     ];
 
     /// As its setting is called: `simulation.NAME_share`.
@@ -90,6 +94,7 @@ impl DefectKind {
             Self::Blur => "blur",
             Self::Channel => "channel",
             Self::Warp => "warp",
+            Self::Chip => "chip",
         }
     }
 }
@@ -203,6 +208,7 @@ impl AnomalySource {
             DefectKind::Blur => blur::blurred(good, rng),
             DefectKind::Channel => channel::under_some_lights(self, good, options, rng)?,
             DefectKind::Warp => warp::warped(good, rng),
+            DefectKind::Chip => chip::chipped(good, rng),
         })
     }
 }

@@ -169,6 +169,21 @@ pub fn box_mean(plane: ArrayView2<'_, f32>, radius: usize) -> Array2<f32> {
     out
 }
 
+/// How much a pixel differs from those below and to the right of it, summed over the channels.
+pub fn steepness(image: ArrayView3<'_, f32>) -> Array2<f32> {
+    let (_, height, width) = image.dim();
+    let mut steep = Array2::zeros((height, width));
+    for plane in image.axis_iter(Axis(0)) {
+        for ((y, x), steep) in steep.indexed_iter_mut() {
+            let here = plane[[y, x]];
+            let below = plane[[(y + 1).min(height - 1), x]];
+            let right = plane[[y, (x + 1).min(width - 1)]];
+            *steep += (below - here).abs() + (right - here).abs();
+        }
+    }
+    steep
+}
+
 /// Of eight random places the one about which a plane is largest, in the mean over a square of side
 /// `2 radius + 1`: row and column. For defects that show only where there is something to change.
 pub fn busiest(plane: &Array2<f32>, radius: usize, rng: &mut impl Rng) -> (usize, usize) {

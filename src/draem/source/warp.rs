@@ -5,8 +5,8 @@
 //! vary smoothly over the whole picture and leave its meaning as it is. Here one blob alone is
 //! shifted, and that is the defect: no other kind bends the border of a piece.
 
-use super::region::{Blob, busiest, log_uniform, sample, unit};
-use ndarray::{Array2, Array3, ArrayView3, Axis};
+use super::region::{Blob, busiest, log_uniform, sample, steepness, unit};
+use ndarray::{Array3, ArrayView3, Axis};
 use rand::Rng;
 use std::f32::consts::TAU;
 
@@ -36,21 +36,6 @@ pub fn warped(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
         }
     }
     out
-}
-
-/// How much a pixel differs from those below and to the right of it, summed over the channels.
-fn steepness(image: ArrayView3<'_, f32>) -> Array2<f32> {
-    let (_, height, width) = image.dim();
-    let mut steep = Array2::zeros((height, width));
-    for plane in image.axis_iter(Axis(0)) {
-        for ((y, x), steep) in steep.indexed_iter_mut() {
-            let here = plane[[y, x]];
-            let below = plane[[(y + 1).min(height - 1), x]];
-            let right = plane[[y, (x + 1).min(width - 1)]];
-            *steep += (below - here).abs() + (right - here).abs();
-        }
-    }
-    steep
 }
 
 #[cfg(test)]
