@@ -12,11 +12,8 @@
 /// threads would be at work elsewhere).
 pub(super) fn apart() -> Option<Apart> {
     let outside = rayon::current_thread_index().is_none();
-    (outside && rayon::current_num_threads() > 1).then(|| {
-        rayon::spawn_broadcast(|context| {
-            #[cfg(target_os = "linux")]
-            linux::bind(context.index(), context.num_threads());
-        });
+    (cfg!(target_os = "linux") && outside && rayon::current_num_threads() > 1).then(|| {
+        rayon::spawn_broadcast(|thread| affinity::bind(thread.index(), thread.num_threads()));
         Apart
     })
 }
@@ -26,15 +23,18 @@ pub(super) struct Apart;
 
 impl Drop for Apart {
     fn drop(&mut self) {
-        rayon::spawn_broadcast(|_| {
-            #[cfg(target_os = "linux")]
-            linux::set_free();
-        });
+        rayon::spawn_broadcast(|_| affinity::set_free());
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+mod affinity {
+    pub(super) fn bind(_index: usize, _threads: usize) {}
+    pub(super) fn set_free() {}
+}
+
 #[cfg(target_os = "linux")]
-mod linux {
+mod affinity {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use std::cell::Cell;
 
@@ -77,7 +77,7 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::linux::{bind, set_free};
+    use super::affinity::{bind, set_free};
     use rustix::thread::sched_getaffinity;
 
     fn permitted() -> u32 {
