@@ -22,12 +22,7 @@ pub fn blurred(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
     let size = log_uniform(0.05, 0.25, rng) * height.min(width) as f32;
     // On plain ground blurring shows nothing.
     let centre = busiest(&change, size.ceil() as usize, rng);
-    let blob = Blob {
-        centre: (centre.0 as f32, centre.1 as f32),
-        half: (size, size * rng.random_range(0.4..1.0f32)),
-        ragged: rng.random_range(0.0..0.5),
-        soft: rng.random_range(0.0..0.6),
-    };
+    let blob = Blob::about(centre, size, 0.0..0.6, rng);
     let region = blob.draw((height, width), rng);
     blend(good, &filling, &region, 1.0)
 }

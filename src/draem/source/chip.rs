@@ -15,12 +15,7 @@ pub fn chipped(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
     let size = log_uniform(1.5, 16.0, rng) * unit(height, width);
     let radius = size.ceil() as usize;
     let centre = busiest(&steepness(good), radius.div_ceil(2), rng);
-    let blob = Blob {
-        centre: (centre.0 as f32, centre.1 as f32),
-        half: (size, size * rng.random_range(0.4..1.0f32)),
-        ragged: rng.random_range(0.0..0.5),
-        soft: rng.random_range(0.0..0.4),
-    };
+    let blob = Blob::about(centre, size, 0.0..0.4, rng);
     let region = blob.draw((height, width), rng);
     let (down, right) = steepest_slope(good, centre, radius);
     let reach = 2.0 * size * if rng.random() { 1.0 } else { -1.0 };

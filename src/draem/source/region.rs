@@ -6,6 +6,7 @@ use crate::draem::perlin::random_perlin;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip};
 use rand::Rng;
 use std::f32::consts::TAU;
+use std::ops::Range;
 
 /// How a noise-shaped region begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,22 @@ pub struct Blob {
 }
 
 impl Blob {
+    /// One about a place, `size` pixels along its longer half axis, its outline more or less
+    /// ragged, as soft as one of `soft`.
+    pub fn about(
+        (row, column): (usize, usize),
+        size: f32,
+        soft: Range<f32>,
+        rng: &mut impl Rng,
+    ) -> Self {
+        Self {
+            centre: (row as f32, column as f32),
+            half: (size, size * rng.random_range(0.4..1.0f32)),
+            ragged: rng.random_range(0.0..0.5),
+            soft: rng.random_range(soft),
+        }
+    }
+
     /// Its weights `[height, width]` in `0..=1`, turned by a random angle.
     pub fn draw(&self, (height, width): (usize, usize), rng: &mut impl Rng) -> Array2<f32> {
         let mut weights = Array2::zeros((height, width));

@@ -17,12 +17,7 @@ pub fn warped(good: ArrayView3<'_, f32>, rng: &mut impl Rng) -> Array3<f32> {
     let size = log_uniform(3.0, 40.0, rng) * unit(height, width);
     // Plain ground looks the same when it is shifted.
     let centre = busiest(&steepness(good), (0.5 * size).ceil() as usize, rng);
-    let blob = Blob {
-        centre: (centre.0 as f32, centre.1 as f32),
-        half: (size, size * rng.random_range(0.4..1.0f32)),
-        ragged: rng.random_range(0.0..0.5),
-        soft: rng.random_range(0.4..1.0),
-    };
+    let blob = Blob::about(centre, size, 0.4..1.0, rng);
     let weights = blob.draw((height, width), rng);
     let (sin, cos) = (TAU * rng.random::<f32>()).sin_cos();
     let shift = blob.half.0.min(blob.half.1) * log_uniform(0.2, 1.0, rng);
