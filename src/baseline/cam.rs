@@ -153,9 +153,12 @@ pub fn maps(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::network::tests::{hashed, made_up};
     use crate::baseline::network::{Architecture, Freeze, Pass};
     use crate::nn::cnn::{CnnLayer, CnnOptions, Gather};
+    use crate::nn::init::Init;
     use crate::nn::parameters::Parameters;
+    use crate::nn::resnet::{Depth, ResNetConfig};
     use crate::random::Seed;
     use candle_core::Device;
     use serde::Deserialize;
@@ -164,6 +167,8 @@ mod tests {
     #[derive(Deserialize)]
     struct Reference {
         cam: Cam,
+        /// ResNet-18 of torchvision, a map of each stage.
+        resnet_cam: Vec<Case>,
     }
 
     /// A CNN of two layers as in tests/reference/baseline.py.
@@ -183,11 +188,36 @@ mod tests {
         grad_cam: Vec<f32>,
     }
 
+    fn reference() -> Reference {
+        serde_json::from_str(include_str!("../../tests/reference/baseline.json")).unwrap()
+    }
+
+    /// Scores to 1e-5, maps to 1e-4 of their top, of a network that calls its first class good.
+    fn check(network: &Network, x: &Tensor, case: &Case) {
+        let image = network.up_to(case.layer, x).unwrap();
+        let scores = network.after_stage(case.layer, &image).unwrap();
+        let scores: Vec<f32> = scores.flatten_all().unwrap().to_vec1().unwrap();
+        for (a, b) in scores.iter().zip(&case.scores) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+        for (method, expected) in [
+            (CamMethod::LayerCam, &case.layer_cam),
+            (CamMethod::GradCam, &case.grad_cam),
+        ] {
+            let map = maps(network, case.layer, &image, Some(0), method).unwrap();
+            let top = expected.iter().copied().fold(0.0, f32::max);
+            assert!(top > 0.0);
+            assert_eq!(map[0].len(), expected.len());
+            for (a, b) in map[0].iter().zip(expected) {
+                assert!((a - b).abs() < 1e-4 * top, "{method:?}: {a} {b}");
+            }
+        }
+    }
+
     #[test]
-    fn maps_are_those_of_pytorch_s_autograd() {
-        let json = include_str!("../../tests/reference/baseline.json");
-        let r: Reference = serde_json::from_str(json).unwrap();
-        let tensors = r.cam.weights.into_iter().map(|(name, (shape, values))| {
+    fn a_cnn_s_maps_are_those_of_pytorch_s_autograd() {
+        let cam = reference().cam;
+        let tensors = cam.weights.into_iter().map(|(name, (shape, values))| {
             (name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap())
         });
         let parameters = Parameters::frozen(tensors.collect(), &Device::Cpu);
@@ -206,34 +236,35 @@ mod tests {
             size: 32,
         };
         let network = Network::new(&parameters.root(), &architecture, 3).unwrap();
-        let x = Tensor::from_vec(r.cam.picture, (1, 2, 32, 32), &Device::Cpu).unwrap();
-        assert_eq!(r.cam.cases.len(), 2);
-        for case in r.cam.cases {
-            let image = network.up_to(case.layer, &x).unwrap();
-            let scores = network.after_stage(case.layer, &image).unwrap();
-            let scores: Vec<f32> = scores.flatten_all().unwrap().to_vec1().unwrap();
-            for (a, b) in scores.iter().zip(&case.scores) {
-                assert!((a - b).abs() < 1e-5, "{a} {b}");
-            }
-            for (method, expected) in [
-                (CamMethod::LayerCam, &case.layer_cam),
-                (CamMethod::GradCam, &case.grad_cam),
-            ] {
-                let map = maps(&network, case.layer, &image, Some(0), method).unwrap();
-                let top = expected.iter().copied().fold(0.0, f32::max);
-                assert!(top > 0.0);
-                for (a, b) in map[0].iter().zip(expected) {
-                    assert!((a - b).abs() < 1e-4 * top, "{method:?}: {a} {b}");
-                }
-            }
+        let x = Tensor::from_vec(cam.picture, (1, 2, 32, 32), &Device::Cpu).unwrap();
+        assert_eq!(cam.cases.len(), 2);
+        for case in &cam.cases {
+            check(&network, &x, case);
+        }
+    }
+
+    #[test]
+    fn a_resnet_s_maps_are_those_of_pytorch_s_autograd() {
+        let cases = reference().resnet_cam;
+        let config = ResNetConfig::standard(Depth::Resnet18, 3);
+        let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
+        let network = Network::new(&parameters.root(), &Architecture::ResNet(config), 3).unwrap();
+        let weights = parameters.tensors().into_iter();
+        let weights = weights.map(|(name, t)| (name.clone(), made_up(&name, t.dims())));
+        parameters.load(&weights.collect()).unwrap();
+        let x = hashed("cam input", 3 * 64 * 64);
+        let x = Tensor::from_vec(x, (1, 3, 64, 64), &Device::Cpu).unwrap();
+        assert_eq!(cases.len(), 4);
+        for case in &cases {
+            check(&network, &x, case);
         }
     }
 
     #[test]
     fn frozen_stages_get_no_gradient_and_keep_their_averages() {
         let parameters = Parameters::new(Seed::new(1), &Device::Cpu);
-        let architecture = Architecture::ResNet(crate::nn::resnet::ResNetConfig {
-            depth: crate::nn::resnet::Depth::Resnet18,
+        let architecture = Architecture::ResNet(ResNetConfig {
+            depth: Depth::Resnet18,
             width: 2,
             channels: 1,
         });
@@ -262,6 +293,4 @@ mod tests {
         assert_eq!(averages("layer3.0.bn1.running_mean"), before[0]);
         assert_ne!(averages("layer4.0.bn1.running_mean"), before[1]);
     }
-
-    use crate::nn::init::Init;
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 
 /// As in src/nn/resnet/tests.rs and tests/reference/baseline.py.
-fn hashed(name: &str, count: usize) -> Vec<f32> {
+pub(in crate::baseline) fn hashed(name: &str, count: usize) -> Vec<f32> {
     let start = name.bytes().fold(0x811c_9dc5u32, |h, b| {
         (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
     });
@@ -19,7 +19,7 @@ fn hashed(name: &str, count: usize) -> Vec<f32> {
         .collect()
 }
 
-fn made_up(name: &str, shape: &[usize]) -> Tensor {
+pub(in crate::baseline) fn made_up(name: &str, shape: &[usize]) -> Tensor {
     let u = hashed(name, shape.iter().product());
     let (middle, reach) = if shape.len() == 4 {
         (

@@ -225,6 +225,41 @@ def cam():
     return {"weights": weights, "picture": x.flatten().tolist(), "cases": cases}
 
 
+def resnet_cam():
+    """Maps of each of ResNet-18's four stages, of the log-odds of three classes but the first."""
+    net = torchvision.models.resnet18(weights=None)
+    net.fc = torch.nn.Linear(512, 3)
+    net.load_state_dict(
+        {
+            k: v if k.endswith("num_batches_tracked") else made_up(k, tuple(v.shape))
+            for k, v in net.state_dict().items()
+        }
+    )
+    net.eval()
+    x = torch.from_numpy(hashed("cam input", 3 * 64 * 64)).reshape(1, 3, 64, 64)
+    kept = {}
+    for at in range(4):
+        stage = getattr(net, f"layer{at + 1}")
+        stage.register_forward_hook(lambda _m, _i, out, at=at: kept.__setitem__(at, out))
+    scores = net(x)
+    odds = torch.logsumexp(scores[:, 1:], 1) - scores[:, 0]
+    gradients = torch.autograd.grad(odds.sum(), [kept[at] for at in range(4)])
+    cases = []
+    for at, g in enumerate(gradients):
+        a = kept[at]
+        layer_cam = F.relu((F.relu(g) * a).sum(1))[0]
+        grad_cam = F.relu((g.mean((2, 3), keepdim=True) * a).sum(1))[0]
+        cases.append(
+            {
+                "layer": at,
+                "scores": scores[0].tolist(),
+                "layer_cam": layer_cam.flatten().tolist(),
+                "grad_cam": grad_cam.flatten().tolist(),
+            }
+        )
+    return cases
+
+
 def main():
     torch.manual_seed(0)
     print(
@@ -236,6 +271,7 @@ def main():
                 "affine": affine(),
                 "step": step(),
                 "cam": cam(),
+                "resnet_cam": resnet_cam(),
             }
         )
     )
