@@ -10,14 +10,15 @@
 //! - [`threshold`]: best F1, wanted recall, tolerated false rejects
 //! - [`confusion`]: everything that follows from counting classes
 //! - [`pixel`]: ROC AUC, AP and AUPRO of anomaly maps against masks
-//! - [`mod@wilcoxon`], [`mod@mcnemar`], [`mod@holm`], [`ranks`], [`bootstrap`]: how
-//!   certain a difference or a value is
+//! - [`mod@mann_whitney`], [`mod@wilcoxon`], [`mod@mcnemar`], [`mod@holm`], [`ranks`],
+//!   [`bootstrap`]: how certain a value or a difference is
 //! - [`paired`]: two models on the same pieces
 //! - [`report`]: all of them for one set of predictions
 
 pub mod bootstrap;
 pub mod confusion;
 pub mod holm;
+pub mod mann_whitney;
 pub mod mcnemar;
 pub mod paired;
 pub mod pixel;

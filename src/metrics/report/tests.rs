@@ -87,3 +87,21 @@ fn intervals_enclose_the_value_and_come_from_the_seed() {
     assert_eq!(r, make(1));
     assert_ne!(r.intervals, make(2).intervals);
 }
+
+#[test]
+fn scores_that_chance_may_have_ranked_are_called_so() {
+    let truth: Vec<usize> = (0..60).map(|i| usize::from(i % 3 == 0)).collect();
+    let scores = |skill: f64| -> Vec<f64> {
+        let of = |(i, t): (usize, &usize)| ((i * 37) % 60) as f64 / 60.0 + *t as f64 * skill;
+        truth.iter().enumerate().map(of).collect()
+    };
+    let by_chance = report(&binary(&truth, &scores(0.0)));
+    let told = "is no evidence that defects are told from good pieces";
+    assert!(
+        by_chance.notes.iter().any(|n| n.contains(told)),
+        "{:?}",
+        by_chance.notes
+    );
+    let skilled = report(&binary(&truth, &scores(0.6)));
+    assert!(skilled.notes.is_empty(), "{:?}", skilled.notes);
+}
