@@ -4,8 +4,8 @@ pub mod baseline;
 mod bundle;
 
 pub use baseline::start;
-use bundle::table;
 pub use bundle::write;
+use bundle::{measured, table};
 
 use super::data::DataArgs;
 use super::inspected::InspectedArgs;
@@ -261,7 +261,7 @@ pub fn run(args: &TrainArgs, common: &Common, terminal: &Terminal) -> Result<Out
             .map_err(|e| Error::data(e.to_string()))?;
         println!("{json}");
     } else if let Some(evaluation) = &fitted.evaluation {
-        print!("{}", table(evaluation));
+        print!("{}", measured(evaluation));
     }
     for piece in &fitted.unreadable {
         terminal.say(&format!("left out {}: {}", piece.id, piece.reason));

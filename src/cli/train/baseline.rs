@@ -1,6 +1,6 @@
 //! `goma train --model resnet18 ... cnn`: a supervised baseline to a bundle.
 
-use super::{SETTINGS_FILE, TrainArgs, existing, read_weights, table};
+use super::{SETTINGS_FILE, TrainArgs, existing, measured, read_weights, table};
 use crate::cli::observer::Terminal;
 use crate::cli::{Common, Outcome, Work};
 use goma::baseline::network::{SummaryRow, summary};
@@ -163,7 +163,7 @@ pub fn run(asked: Asked<'_>, common: &Common, terminal: &Terminal) -> Result<Out
             serde_json::to_string_pretty(&evaluation).map_err(|e| Error::data(e.to_string()))?;
         println!("{json}");
     } else if let Some(evaluation) = &evaluation {
-        print!("{}", table(evaluation));
+        print!("{}", measured(evaluation));
     }
     for piece in &fitted.unreadable {
         terminal.say(&format!("left out {}: {}", piece.id, piece.reason));

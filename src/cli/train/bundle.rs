@@ -65,6 +65,17 @@ pub(super) fn table(evaluation: &Evaluation) -> String {
     )
 }
 
+/// [`table`], and below it what is to be said of each row.
+pub(super) fn measured(evaluation: &Evaluation) -> String {
+    let notes: String = evaluation
+        .arms
+        .iter()
+        .flat_map(|(name, report)| report.notes.iter().map(move |n| format!("- {name}: {n}\n")))
+        .collect();
+    let gap = if notes.is_empty() { "" } else { "\n" };
+    format!("{}{gap}{notes}", table(evaluation))
+}
+
 /// The bundle's card, for people.
 fn card(fitted: &Fitted) -> String {
     let pipeline = &fitted.pipeline;
@@ -85,7 +96,7 @@ fn card(fitted: &Fitted) -> String {
     );
     let measured = fitted.evaluation.as_ref().map_or_else(
         || "No piece was held out: nothing is measured here.\n".to_string(),
-        table,
+        measured,
     );
     let notes: String = training.notes.iter().map(|n| format!("- {n}\n")).collect();
     format!(
