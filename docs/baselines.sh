@@ -23,6 +23,7 @@ compared() { # NAME ARGUMENTS...: trained on the noisy erasers and measured on t
 
 compared cnn --model cnn --set baseline.size=96 --set baseline.epochs=20
 compared r18-96 --model resnet18 --set baseline.size=96 --set baseline.epochs=20 --set baseline.learning_rate=5e-4
+compared r18-224 --model resnet18 --set baseline.size=224 --set baseline.epochs=20 --set baseline.learning_rate=5e-4
 compared hybrid --preset fast --set draem.steps=1000
 
 made tiles18 "$tiles" --model resnet18 --set baseline.size=128 --set baseline.epochs=20 --set baseline.learning_rate=5e-4
