@@ -430,4 +430,4 @@ fn resnet_rows(
 
 #[cfg(test)]
 #[path = "network_tests.rs"]
-pub(super) mod tests;
+mod tests;

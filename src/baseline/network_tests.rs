@@ -1,43 +1,9 @@
 use super::*;
 use crate::nn::cnn::{CnnLayer, Gather};
 use crate::nn::loss::cross_entropy;
+use crate::nn::made_up::{hashed, made_up};
 use serde::Deserialize;
 use std::collections::HashMap;
-
-/// As in src/nn/resnet/tests.rs and tests/reference/baseline.py.
-pub(in crate::baseline) fn hashed(name: &str, count: usize) -> Vec<f32> {
-    let start = name.bytes().fold(0x811c_9dc5u32, |h, b| {
-        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-    });
-    (0..count as u32)
-        .map(|i| {
-            let mut h = start.wrapping_add(i.wrapping_mul(0x9e37_79b1));
-            h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-            h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-            ((h ^ (h >> 16)) >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
-pub(in crate::baseline) fn made_up(name: &str, shape: &[usize]) -> Tensor {
-    let u = hashed(name, shape.iter().product());
-    let (middle, reach) = if shape.len() == 4 {
-        (
-            0.0,
-            (6.0 / shape[1..].iter().product::<usize>() as f32).sqrt(),
-        )
-    } else if name.ends_with("running_var") {
-        (1.0, 0.5)
-    } else if name == "fc.weight" {
-        (0.0, 0.1)
-    } else if name.ends_with("weight") {
-        (0.5, 0.25)
-    } else {
-        (0.0, 0.1)
-    };
-    let values: Vec<f32> = u.iter().map(|u| middle + reach * u).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
 
 #[derive(Deserialize)]
 struct Reference {
@@ -62,10 +28,13 @@ fn a_training_step_of_resnet_18_has_pytorch_s_loss_gradients_and_averages() {
     let architecture = Architecture::ResNet(ResNetConfig::standard(Depth::Resnet18, 3));
     let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
     let network = Network::new(&parameters.root(), &architecture, 3).unwrap();
-    let weights = parameters
-        .tensors()
-        .into_iter()
-        .map(|(name, t)| (name.clone(), made_up(&name, t.dims())));
+    let weights = parameters.tensors().into_iter().map(|(name, t)| {
+        let values = made_up(&name, t.dims());
+        (
+            name,
+            Tensor::from_vec(values, t.dims(), &Device::Cpu).unwrap(),
+        )
+    });
     parameters.load(&weights.collect()).unwrap();
     let x = Tensor::from_vec(
         hashed("input", 4 * 3 * 64 * 64),

@@ -5,13 +5,13 @@ use crate::error::Result;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 /// The probability that scores which know nothing of defects rank as well as
-/// these, or better: small where the ROC AUC is evidence of skill.
+/// these, or better, in `0..=1`: small where the ROC AUC is evidence of skill.
 ///
 /// One-sided, by the normal approximation of `U = ROC AUC * defects * good`,
 /// with the variance corrected for ties and half a pair for continuity: SciPy's
 /// `mannwhitneyu(defects, good, alternative="greater", method="asymptotic")`.
 /// Pieces count as independent; photographs of one piece are not, and make the
-/// result too small.
+/// result too small. With all scores equal it is 1.
 ///
 /// # Errors
 /// As for [`Sweep::roc_auc`].
@@ -33,12 +33,12 @@ pub fn mann_whitney(sweep: &Sweep) -> Result<f64> {
     let (defects, good) = (sweep.n_defect as f64, sweep.n_good as f64);
     let n = defects + good;
     let mut ties = 0.0;
-    let mut above = 0;
+    let mut counted = 0;
     for point in &sweep.points {
         let seen = point.true_positives + point.false_positives;
-        let tied = (seen - above) as f64;
+        let tied = (seen - counted) as f64;
         ties += tied * (tied * tied - 1.0);
-        above = seen;
+        counted = seen;
     }
     let pairs = defects * good;
     let variance = pairs / 12.0 * (n + 1.0 - ties / (n * (n - 1.0)));

@@ -109,7 +109,8 @@ pub struct Report {
     /// Bootstrap intervals by the name of the measure, where asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub intervals: BTreeMap<String, Interval>,
-    /// What could not be computed, and why; whether chance ranks as well.
+    /// What could not be computed, and why; what is no evidence
+    /// ([`mann_whitney`]).
     pub notes: Vec<String>,
 }
 

@@ -15,6 +15,8 @@ pub mod init;
 mod kernels;
 pub mod layers;
 pub mod loss;
+#[cfg(test)]
+pub(crate) mod made_up;
 pub mod ops;
 mod ops_generic;
 pub mod optim;

@@ -137,7 +137,8 @@ def made_up(name, shape):
     return torch.from_numpy(values.reshape(shape))
 
 
-def step():
+def resnet18():
+    """Torchvision's, of three classes, with made-up weights."""
     net = torchvision.models.resnet18(weights=None)
     net.fc = torch.nn.Linear(512, 3)
     net.load_state_dict(
@@ -146,6 +147,11 @@ def step():
             for k, v in net.state_dict().items()
         }
     )
+    return net
+
+
+def step():
+    net = resnet18()
     net.train()
     x = torch.from_numpy(hashed("input", 4 * 3 * 64 * 64)).reshape(4, 3, 64, 64)
     weights = torch.tensor([1.0, 2.0, 0.5])
@@ -166,6 +172,18 @@ def step():
 
 # Chosen so that no map is all zero.
 SALT = 0
+
+
+def case(at, a, g, scores):
+    """Both maps of an image `a` whose gradient is `g`."""
+    layer_cam = F.relu((F.relu(g) * a).sum(1))[0]
+    grad_cam = F.relu((g.mean((2, 3), keepdim=True) * a).sum(1))[0]
+    return {
+        "layer": at,
+        "scores": scores[0].tolist(),
+        "layer_cam": layer_cam.flatten().tolist(),
+        "grad_cam": grad_cam.flatten().tolist(),
+    }
 
 
 def cam():
@@ -207,16 +225,7 @@ def cam():
         scores = head(run(features[1], a) if at == 0 else a)
         odds = torch.logsumexp(scores[:, 1:], 1) - scores[:, 0]
         (g,) = torch.autograd.grad(odds.sum(), a)
-        layer_cam = F.relu((F.relu(g) * a).sum(1))[0]
-        grad_cam = F.relu((g.mean((2, 3), keepdim=True) * a).sum(1))[0]
-        cases.append(
-            {
-                "layer": at,
-                "scores": scores[0].tolist(),
-                "layer_cam": layer_cam.flatten().tolist(),
-                "grad_cam": grad_cam.flatten().tolist(),
-            }
-        )
+        cases.append(case(at, a, g, scores))
     weights = {
         k: [list(v.shape), v.flatten().tolist()]
         for k, v in net.state_dict().items()
@@ -227,14 +236,7 @@ def cam():
 
 def resnet_cam():
     """Maps of each of ResNet-18's four stages, of the log-odds of three classes but the first."""
-    net = torchvision.models.resnet18(weights=None)
-    net.fc = torch.nn.Linear(512, 3)
-    net.load_state_dict(
-        {
-            k: v if k.endswith("num_batches_tracked") else made_up(k, tuple(v.shape))
-            for k, v in net.state_dict().items()
-        }
-    )
+    net = resnet18()
     net.eval()
     x = torch.from_numpy(hashed("cam input", 3 * 64 * 64)).reshape(1, 3, 64, 64)
     kept = {}
@@ -244,20 +246,7 @@ def resnet_cam():
     scores = net(x)
     odds = torch.logsumexp(scores[:, 1:], 1) - scores[:, 0]
     gradients = torch.autograd.grad(odds.sum(), [kept[at] for at in range(4)])
-    cases = []
-    for at, g in enumerate(gradients):
-        a = kept[at]
-        layer_cam = F.relu((F.relu(g) * a).sum(1))[0]
-        grad_cam = F.relu((g.mean((2, 3), keepdim=True) * a).sum(1))[0]
-        cases.append(
-            {
-                "layer": at,
-                "scores": scores[0].tolist(),
-                "layer_cam": layer_cam.flatten().tolist(),
-                "grad_cam": grad_cam.flatten().tolist(),
-            }
-        )
-    return cases
+    return [case(at, kept[at], g, scores) for at, g in enumerate(gradients)]
 
 
 def main():

@@ -1,45 +1,15 @@
 use super::*;
+use crate::nn::made_up::{hashed, made_up};
 use crate::nn::parameters::Parameters;
 use crate::random::Seed;
 use candle_core::{DType, Device};
 use std::collections::HashMap;
 
-/// The weights and pictures that tests/reference/resnet.py makes as well:
-/// value `i` of an array is a hash of its name and `i`, in -1..1.
-fn hashed(name: &str, count: usize) -> Vec<f32> {
-    let start = name.bytes().fold(0x811c_9dc5u32, |h, b| {
-        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-    });
-    (0..count as u32)
-        .map(|i| {
-            let mut h = start.wrapping_add(i.wrapping_mul(0x9e37_79b1));
-            h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-            h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-            ((h ^ (h >> 16)) >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
-fn made_up_weight(name: &str, shape: &[usize]) -> Vec<f32> {
-    let u = hashed(name, shape.iter().product());
-    let from = |middle: f32, reach: f32| u.iter().map(|u| middle + reach * u).collect();
-    if shape.len() == 4 {
-        let fan_in = (shape[1] * shape[2] * shape[3]) as f64;
-        from(0.0, (6.0 / fan_in).sqrt() as f32)
-    } else if name.ends_with("running_var") {
-        from(1.0, 0.5)
-    } else if name.ends_with("weight") {
-        from(0.5, 0.25)
-    } else {
-        from(0.0, 0.1)
-    }
-}
-
 fn made_up_network(depth: Depth, channels: usize) -> ResNet {
     let mut tensors = HashMap::new();
     for (name, shape) in ResNetConfig::standard(depth, 3).parameters() {
         let mut weight = Weight {
-            values: made_up_weight(&name, &shape),
+            values: made_up(&name, &shape),
             shape,
         };
         if name == "conv1.weight" {
