@@ -49,6 +49,24 @@ pub fn mann_whitney(sweep: &Sweep) -> Result<f64> {
     Ok(Normal::standard().sf(z))
 }
 
+/// From this probability on, chance may have ranked the pieces.
+const CHANCE: f64 = 0.05;
+
+/// What to say of a ROC AUC that is no evidence of skill: [`mann_whitney`] gives
+/// 0.05 or more. `None` otherwise, or where a class is missing.
+#[must_use]
+pub fn no_better_than_chance(sweep: &Sweep) -> Option<String> {
+    let (auc, p) = (sweep.roc_auc().ok()?, mann_whitney(sweep).ok()?);
+    (p >= CHANCE).then(|| {
+        format!(
+            "ROC AUC {auc:.3} of {} good and {} defective pieces is no evidence that defects are \
+             told from good pieces: chance ranks them as well with probability {p:.2} \
+             (Mann-Whitney)",
+            sweep.n_good, sweep.n_defect
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

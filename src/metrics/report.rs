@@ -2,7 +2,7 @@
 
 use super::bootstrap::{BootstrapOptions, Interval};
 use super::confusion::{ClassScores, Confusion};
-use super::mann_whitney::mann_whitney;
+use super::mann_whitney::no_better_than_chance;
 use super::ranking::{Sweep, average_precision, roc_auc, roc_auc_one_vs_rest};
 use crate::error::{Error, Result};
 use crate::random::Seed;
@@ -109,8 +109,8 @@ pub struct Report {
     /// Bootstrap intervals by the name of the measure, where asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub intervals: BTreeMap<String, Interval>,
-    /// What could not be computed, and why; what is no evidence
-    /// ([`mann_whitney`]).
+    /// What could not be computed, and why; what is no evidence of skill
+    /// ([`no_better_than_chance`]).
     pub notes: Vec<String>,
 }
 
@@ -249,22 +249,6 @@ impl Report {
         }
         Ok(report)
     }
-}
-
-/// From this probability on, chance may have ranked the pieces.
-const CHANCE: f64 = 0.05;
-
-/// What to say of a ROC AUC that is no evidence of skill.
-fn no_better_than_chance(sweep: &Sweep) -> Option<String> {
-    let (auc, p) = (sweep.roc_auc().ok()?, mann_whitney(sweep).ok()?);
-    (p >= CHANCE).then(|| {
-        format!(
-            "ROC AUC {auc:.3} of {} good and {} defective pieces is no evidence that defects are \
-             told from good pieces: chance ranks them as well with probability {p:.2} \
-             (Mann-Whitney)",
-            sweep.n_good, sweep.n_defect
-        )
-    })
 }
 
 impl Labelled {

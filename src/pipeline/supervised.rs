@@ -20,6 +20,8 @@ use crate::data::sample::{Sample, SampleId};
 use crate::decision::{Rule, RuleOptions};
 use crate::draem::Tiling;
 use crate::error::{Error, Result};
+use crate::metrics::mann_whitney::no_better_than_chance;
+use crate::metrics::ranking::Sweep;
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::weights::WeightFile;
 use crate::progress::Observer;
@@ -164,6 +166,15 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         fitted.curve.len(),
         fitted.validation.len()
     )];
+    let validation: Vec<(f64, bool)> = fitted
+        .predictions
+        .iter()
+        .zip(&labels)
+        .map(|(p, label)| (p.p_defect(), *label != GOOD))
+        .collect();
+    let (scores, defects): (Vec<f64>, Vec<bool>) = validation.iter().copied().unzip();
+    let doubt = no_better_than_chance(&Sweep::new(&scores, &defects)?);
+    notes.extend(doubt.map(|doubt| format!("on the validation pieces, {doubt}")));
     if !fitted.unreadable.is_empty() {
         let n = fitted.unreadable.len();
         notes.push(format!("{n} pieces could not be read and were left out"));
@@ -172,12 +183,6 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
         (Kind::Cnn, _) | (_, None) => "weights drawn at random".to_string(),
         (_, Some((name, file))) => format!("{name} (SHA-256 {})", file.sha256),
     };
-    let validation = fitted
-        .predictions
-        .iter()
-        .zip(&labels)
-        .map(|(p, label)| (p.p_defect(), *label != GOOD))
-        .collect();
     Ok(Fitted {
         supervised: Supervised {
             format: plan.dataset.format.clone(),

@@ -15,7 +15,10 @@ pub(super) fn decided(facts: &RunFacts, overview: &Overview) -> Markup {
                 h2 { "How it was decided" }
                 p.rule { (rule.sentence) }
                 @if !rule.basis.is_empty() { p { (rule.basis) } }
-                @if let Some(regions) = &facts.regions { p { (super::regions::sentence(regions)) } }
+                p { @match &facts.regions {
+                    Some(regions) => (super::regions::sentence(regions)),
+                    None => (ATTENTION),
+                } }
                 @for note in &facts.notes { p.note { (note) } }
                 @if !facts.metrics.is_empty() {
                     dl.metrics {
@@ -32,6 +35,10 @@ pub(super) fn decided(facts: &RunFacts, overview: &Overview) -> Markup {
         }
     }
 }
+
+/// What the heatmaps of a model without anomaly maps are.
+const ATTENTION: &str = "Heatmaps show where the network looked (class activation maps). A rejected piece without \
+    colours was decided on as a whole: no place of it speaks for a defect more than places of good pieces do.";
 
 /// Everything else about the run, folded away.
 pub(super) fn particulars(facts: &RunFacts) -> Markup {

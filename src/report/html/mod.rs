@@ -78,7 +78,7 @@ impl<'a, W: Write> Page<'a, W> {
         page.write(&beside::panel(facts, overview).0)?;
         page.write(&unreadable(overview, table).0)?;
         page.write(&facts::particulars(facts).0)?;
-        page.write(&toolbar(overview, scale).0)?;
+        page.write(&toolbar(facts, overview, scale).0)?;
         page.write("<section aria-labelledby=\"pieces\"><h2 id=\"pieces\">Worst pieces</h2> <output id=\"shown\" aria-live=\"polite\"></output>")?;
         page.write("<div class=\"cards\" id=\"cards\">")?;
         Ok(page)
@@ -385,7 +385,7 @@ fn unreadable(overview: &Overview, table: Format) -> Markup {
 }
 
 /// Filters and the colour legend, which stay in sight.
-fn toolbar(overview: &Overview, scale: &ColourScale) -> Markup {
+fn toolbar(facts: &RunFacts, overview: &Overview, scale: &ColourScale) -> Markup {
     let counts = &overview.counts;
     html! {
         div.toolbar {
@@ -415,13 +415,13 @@ fn toolbar(overview: &Overview, scale: &ColourScale) -> Markup {
                 } }
                 label.search { span { "find id" } input #search type="search" autocomplete="off"; }
             }
-            (legend(scale))
+            (legend(facts, scale))
         }
     }
 }
 
 /// The colour bar of all maps and overlays.
-fn legend(scale: &ColourScale) -> Markup {
+fn legend(facts: &RunFacts, scale: &ColourScale) -> Markup {
     let stops: Vec<String> = (0..=12)
         .map(|i| {
             let [r, g, b] = ramp(i as f32 / 12.0);
@@ -434,7 +434,7 @@ fn legend(scale: &ColourScale) -> Markup {
             "Colour scale of all heatmaps: no colour below {low}, as 99 in 100 pixels of good pieces; \
              then violet, red, orange, and yellow from {high}"
         )) {
-            span.name { "anomaly of" br; "each pixel" }
+            span.name { (if facts.regions.is_some() { "anomaly of" } else { "evidence at" }) br; "each pixel" }
             span.none { i {} "like good" }
             span.bar {
                 i style=(format!("background:linear-gradient(90deg,{})", stops.join(","))) {}

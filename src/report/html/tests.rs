@@ -1,6 +1,7 @@
 use super::*;
 use crate::data::prediction::Decision;
 use crate::report::golden;
+use crate::report::regions::RegionFacts;
 use crate::report::run::{BundleFacts, RuleFacts};
 use std::path::Path;
 
@@ -21,6 +22,12 @@ fn facts() -> RunFacts {
             review_at: Some(0.4),
             ..RuleFacts::default()
         },
+        regions: Some(RegionFacts {
+            low: 0.3,
+            high: 0.5,
+            basis: "95% of 60 good pieces stay below it".into(),
+            relative: false,
+        }),
         started: "2026-01-31T09:05:00Z".into(),
         ..RunFacts::default()
     }
@@ -91,6 +98,23 @@ fn the_page_asks_nothing_of_the_network() {
     }
     assert!(text.contains("data:image/jpeg;base64,Zm9v"));
     assert!(text.contains("heatmaps/a%20b.png"));
+}
+
+#[test]
+fn a_classifier_s_page_says_what_its_heatmaps_are() {
+    let rows = [row("a", Verdict::Fail, 0.9)];
+    let of_classifier = page(
+        &RunFacts {
+            regions: None,
+            ..facts()
+        },
+        &rows,
+    );
+    let told = ["where the network looked", "evidence at<br>each pixel"];
+    assert!(told.iter().all(|t| of_classifier.contains(t)));
+    let of_maps = page(&facts(), &rows);
+    assert!(told.iter().all(|t| !of_maps.contains(t)));
+    assert!(of_maps.contains("Boxes are regions of the map"));
 }
 
 #[test]
