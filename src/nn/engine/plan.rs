@@ -164,7 +164,7 @@ impl<A: Arithmetic> Plan<A> {
         self.outputs
             .iter()
             .map(|output| match output {
-                Output::Image(view) => transfer::take(arena, view),
+                Output::Image(view) => transfer::take(arena, view, parallel),
                 Output::Mean(view) => pool::mean(arena, view),
             })
             .collect()
@@ -179,7 +179,7 @@ impl<A: Arithmetic> Step<A> {
             transfer::clear_frame(memory, frame.size, frame.pixel, frame.frame);
         }
         match &self.kernel {
-            Kernel::Put => transfer::put(arena, picture, y),
+            Kernel::Put => transfer::put(arena, picture, y, parallel),
             Kernel::Conv { conv, residual } => {
                 A::run(conv, arena, x, y, residual.as_ref(), parallel);
             }

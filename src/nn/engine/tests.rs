@@ -170,29 +170,58 @@ fn resnets_are_the_trained_networks_at_odd_sizes() {
     }
 }
 
+/// Two convolutions with so many weights that threads share out the channels:
+/// Winograd's of few tiles, and a direct one.
+fn of_many_weights() -> Graph {
+    let parameters = Parameters::new(Seed::new(9), &Device::Cpu);
+    let (mut graph, mut y) = Graph::new(64);
+    for (name, channels, stride) in [("a", 64, 1), ("b", 224, 2)] {
+        let shape = ConvShape {
+            channels,
+            filters: 224,
+            kernel: 3,
+            stride,
+            padding: 1,
+        };
+        let root = parameters.root().pp(name);
+        let conv = Conv2d::new(&root, shape, true, Init::KaimingUniform).unwrap();
+        y = graph.conv(y, Conv::folded(&conv, None).unwrap(), None, true);
+    }
+    graph.output(y);
+    graph
+}
+
 #[test]
 fn a_picture_gives_the_same_bytes_alone_among_others_and_on_any_threads() {
     let parameters = Parameters::new(Seed::new(8), &Device::Cpu);
     let networks = Networks::new(&parameters.root(), 2, 16, 8).unwrap();
-    let graph = || networks.graph(2).unwrap();
-    let mut engines = vec![Engine::new(graph())];
-    for (unit, way) in in_bfloat16() {
-        engines.push(Engine::with_unit(graph(), unit, way));
-    }
-    let pictures: Vec<Vec<f32>> = (0..7).map(|i| picture(2, 96, 64, i)).collect();
-    let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
-    for engine in engines {
-        let on = |threads: usize, pictures: &[&[f32]]| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| engine.run(pictures, 96, 64).unwrap())
-        };
-        let together = on(3, &pictures);
-        for (i, outputs) in together.iter().enumerate() {
-            assert_eq!(outputs, &on(1, &pictures[i..=i])[0]);
-            assert_eq!(outputs, &on(4, &pictures[i..=i])[0]);
+    let made: [(usize, _, &dyn Fn() -> Graph); 2] = [
+        (2, (96, 64), &|| networks.graph(2).unwrap()),
+        (64, (17, 19), &of_many_weights),
+    ];
+    for (channels, (height, width), graph) in made {
+        let mut engines = vec![Engine::new(graph())];
+        for (unit, way) in in_bfloat16() {
+            engines.push(Engine::with_unit(graph(), unit, way));
+        }
+        let pictures: Vec<Vec<f32>> = (0..7)
+            .map(|i| picture(channels, height, width, i))
+            .collect();
+        let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
+        for engine in engines {
+            let on = |threads: usize, pictures: &[&[f32]]| {
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .unwrap();
+                pool.install(|| engine.run(pictures, height, width).unwrap())
+            };
+            let together = on(3, &pictures);
+            for (i, outputs) in together.iter().enumerate() {
+                for threads in [1, 2, 4] {
+                    assert_eq!(outputs, &on(threads, &pictures[i..=i])[0]);
+                }
+            }
         }
     }
 }

@@ -4,14 +4,14 @@ use super::tile::{End, Taps, Width, compute};
 use super::{Arena, Element, GROUP, Segment, View, for_each};
 use crate::nn::kernels::simd::Level;
 
-/// Bytes of weights up to which all tiles of channels are computed for some
-/// rows before the next rows: a share of the L2 cache. Beyond, each tile goes
-/// over all rows, so that its weights are fetched once.
+/// Bytes of weights that are used for some rows before the next rows: a share
+/// of the L2 cache. A convolution with more goes over many rows with the tiles
+/// of channels whose weights are as many, then with the next ones.
 const CACHED_WEIGHTS: usize = 384 * 1024;
 
-/// Output rows of a task.
+/// Output rows between one use of weights and the next.
 const ROWS: usize = 4;
-/// ... where each tile goes over all rows.
+/// Output rows of a task whose weights are not all that there are.
 const MANY_ROWS: usize = 16;
 
 /// The sizes of a convolution with square kernels, and what follows it.
@@ -204,20 +204,35 @@ impl Convolution {
                 }
             }
         };
-        if self.weights.len() * size_of::<f32>() <= CACHED_WEIGHTS {
-            for_each(y.height.div_ceil(ROWS), parallel, |task| {
-                let rows = task * ROWS..y.height.min((task + 1) * ROWS);
-                for block in &self.blocks {
-                    rows_of(*block, rows.clone());
+        let all = self.blocks.len();
+        let (rows, groups) = self.tasks(y.height, parallel);
+        let parts = y.height.div_ceil(rows);
+        for_each(parts * groups, parallel, |task| {
+            let (part, group) = (task % parts, task / parts);
+            let last = y.height.min((part + 1) * rows);
+            let blocks = &self.blocks[group * all / groups..(group + 1) * all / groups];
+            for begin in (part * rows..last).step_by(ROWS) {
+                for block in blocks {
+                    rows_of(*block, begin..last.min(begin + ROWS));
                 }
-            });
-        } else {
-            let parts = y.height.div_ceil(MANY_ROWS);
-            for_each(parts * self.blocks.len(), parallel, |task| {
-                let first = task % parts * MANY_ROWS;
-                let rows = first..y.height.min(first + MANY_ROWS);
-                rows_of(self.blocks[task / parts], rows);
-            });
+            }
+        });
+    }
+
+    /// How many output rows a task has, and how many tasks share the channels.
+    fn tasks(&self, height: usize, parallel: bool) -> (usize, usize) {
+        let bytes = self.weights.len() * size_of::<f32>();
+        if bytes <= CACHED_WEIGHTS {
+            return (ROWS, 1);
         }
+        // As many for each thread.
+        let threads = if parallel {
+            rayon::current_num_threads()
+        } else {
+            1
+        };
+        let groups = bytes.div_ceil(CACHED_WEIGHTS).next_multiple_of(threads);
+        let rows = height.div_ceil(height.div_ceil(MANY_ROWS));
+        (rows, groups.min(self.blocks.len()))
     }
 }

@@ -1,57 +1,76 @@
 //! Images into the arena and out of it, `[c, h, w]` outside.
 
-use super::{Element, GROUP, View};
+use super::{Arena, Element, GROUP, View, for_each};
+use crate::nn::kernels::buffer::{Shared, filled};
+
+/// Rows of a task.
+const ROWS: usize = 8;
+
+/// Calls `work` with every row of an image, some rows a task.
+fn for_each_row(height: usize, parallel: bool, work: impl Fn(usize) + Sync + Send) {
+    for_each(height.div_ceil(ROWS), parallel, |task| {
+        (task * ROWS..height.min((task + 1) * ROWS)).for_each(&work);
+    });
+}
 
 /// Writes an image `[c, h, w]`, fillers 0.
 ///
 /// # Panics
 /// If it has another size than the view, or the view lies outside the arena.
-pub(in crate::nn) fn put<T: Element>(arena: &mut [T], image: &[f32], y: &View) {
+pub(in crate::nn) fn put<T: Element>(arena: &mut [T], image: &[f32], y: &View, parallel: bool) {
     let plane = y.height * y.width;
     assert_eq!(image.len(), y.channels() * plane);
     y.assert_within(arena.len());
-    let mut channel = 0;
-    for segment in &y.segments {
-        let planes = &image[channel * plane..][..segment.channels * plane];
-        let stored = segment.channels.next_multiple_of(GROUP);
-        for row in 0..y.height {
-            for column in 0..y.width {
-                let pixel = &mut arena[y.at(row, column) + segment.offset..][..stored];
-                let at = row * y.width + column;
-                let (values, fillers) = pixel.split_at_mut(segment.channels);
-                for (c, value) in values.iter_mut().enumerate() {
-                    *value = T::narrow(planes[c * plane + at]);
+    let arena = Arena::new(arena);
+    for_each_row(y.height, parallel, |row| {
+        let reach = (y.width - 1) * y.pixel + y.span();
+        // SAFETY: a task alone writes its rows, whose pixels lie one after the
+        // other; of a concatenation no other part is written in this step.
+        let pixels = unsafe { arena.write(y.at(row, 0), reach) };
+        let mut planes = image.chunks_exact(plane);
+        for segment in &y.segments {
+            for c in 0..segment.channels.next_multiple_of(GROUP) {
+                let places = pixels.chunks_mut(y.pixel);
+                let places = places.map(|pixel| &mut pixel[segment.offset + c]);
+                if c < segment.channels {
+                    let plane = planes.next().expect("as many as channels");
+                    for (place, value) in places.zip(&plane[row * y.width..]) {
+                        *place = T::narrow(*value);
+                    }
+                } else {
+                    places.for_each(|place| *place = T::ZERO);
                 }
-                fillers.fill(T::ZERO);
             }
         }
-        channel += segment.channels;
-    }
+    });
 }
 
 /// Reads an image as `[c, h, w]`.
 ///
 /// # Panics
 /// If the view lies outside the arena.
-pub(in crate::nn) fn take<T: Element>(arena: &[T], x: &View) -> Vec<f32> {
+pub(in crate::nn) fn take<T: Element>(arena: &[T], x: &View, parallel: bool) -> Vec<f32> {
     x.assert_within(arena.len());
     let plane = x.height * x.width;
-    let mut image = vec![0.0; x.channels() * plane];
-    let mut channel = 0;
-    for segment in &x.segments {
-        let planes = &mut image[channel * plane..][..segment.channels * plane];
-        for row in 0..x.height {
-            for column in 0..x.width {
-                let pixel = &arena[x.at(row, column) + segment.offset..][..segment.channels];
-                let at = row * x.width + column;
-                for (c, value) in pixel.iter().enumerate() {
-                    planes[c * plane + at] = value.widen();
+    let fill = |image: &mut [std::mem::MaybeUninit<f32>]| {
+        let image = Shared::new(image);
+        for_each_row(x.height, parallel, |row| {
+            let pixels = &arena[x.at(row, 0)..][..(x.width - 1) * x.pixel + x.span()];
+            let channels = x
+                .segments
+                .iter()
+                .flat_map(|s| s.offset..s.offset + s.channels);
+            for (c, channel) in channels.enumerate() {
+                // SAFETY: a task alone writes its rows of all planes.
+                let line = unsafe { image.slice(c * plane + row * x.width, x.width) };
+                for (value, pixel) in line.iter_mut().zip(pixels.chunks(x.pixel)) {
+                    value.write(pixel[channel].widen());
                 }
             }
-        }
-        channel += segment.channels;
-    }
-    image
+        });
+    };
+    // SAFETY: all rows of all planes are written.
+    unsafe { filled(x.channels() * plane, fill) }
 }
 
 /// Lays `frame` pixels of zeros round an image of `height` x `width` pixels of

@@ -57,14 +57,20 @@ fn transformed_kernels(
     transforms::kernels(&kernels)
 }
 
+/// Some output channels.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    channel: usize,
+    width: Width,
+}
+
 /// A convolution with transformed weights.
 #[derive(Debug, Clone)]
 pub(in crate::nn) struct Winograd {
     relu: bool,
     level: Level,
     channels: usize,
-    /// First output channel, width, start of the weights of place 0.
-    blocks: Vec<(usize, Width, usize)>,
+    blocks: Vec<Block>,
     /// `[36, blocks, channels, width]`.
     weights: Vec<f32>,
     /// Values from one place's weights to the next one's.
@@ -108,15 +114,15 @@ impl Winograd {
         assert_eq!(weights.len(), bias.len() * channels * 9);
         assert!(Level::available().contains(&level));
         assert!(channels.is_multiple_of(lanes(level)) && bias.len().is_multiple_of(lanes(level)));
-        let (place, blocks) = (bias.len() * channels, widths(bias.len(), level));
-        let blocks: Vec<_> = blocks
+        let place = bias.len() * channels;
+        let blocks: Vec<_> = widths(bias.len(), level)
             .into_iter()
-            .map(|(first, width)| (first, width, first * channels))
+            .map(|(channel, width)| Block { channel, width })
             .collect();
         let mut transformed = vec![0.0; PLACES * place];
         let shared = Shared::over(&mut transformed);
-        let work = |&(first, width, start): &(usize, Width, usize)| {
-            let filters = width.channels(level);
+        let work = |block: &Block| {
+            let (first, filters) = (block.channel, block.width.channels(level));
             for begin in (0..channels).step_by(TOGETHER) {
                 let some = begin..channels.min(begin + TOGETHER);
                 let run = some.len() * filters;
@@ -133,7 +139,7 @@ impl Winograd {
                         }
                     }
                     for (p, values) in scratch.chunks_exact(run).enumerate() {
-                        let at = p * place + start + begin * filters;
+                        let at = p * place + first * channels + begin * filters;
                         // SAFETY: each block of filters has places of its own.
                         let to = unsafe { shared.slice(at, run) };
                         for (to, value) in to.iter_mut().zip(values) {
@@ -160,12 +166,14 @@ impl Winograd {
     }
 
     /// Tiles that are transformed together: some whole tiles of pixels of the
-    /// matrix product, within a share of the L2 cache.
-    fn tiles_together(&self, tiles: usize, parallel: bool) -> usize {
+    /// matrix product, within a share of the L2 cache; fewer where that gives
+    /// each thread as many.
+    fn tiles_together(&self, tiles: usize, threads: usize) -> usize {
         let pixels = 2 * Width::Two.pixels(self.level).max(6);
         let cached = (96 * 1024) / (self.channels.max(self.bias.len()) * pixels * size_of::<f32>());
-        let tasks = if parallel { 2 } else { 1 };
-        (pixels * cached.clamp(1, 4)).min(pixels.max(tiles.div_ceil(tasks)))
+        let groups = tiles.div_ceil(pixels * cached.clamp(1, 4));
+        let even = groups.next_multiple_of(threads).min(tiles / pixels);
+        tiles.div_ceil(even.max(groups))
     }
 
     /// As for [`super::conv::Convolution::run`].
@@ -207,78 +215,117 @@ impl Winograd {
                 tiles.extend((0..y.width).step_by(OUT).map(|left| (image, top, left)));
             }
         }
-        let arena = Arena::new(arena);
-        let together = self.tiles_together(tiles.len(), parallel);
-        let (channels, filters) = (self.channels, self.bias.len());
-        for_each(tiles.len().div_ceil(together), parallel, |task| {
-            let first = task * together;
-            let tiles = &tiles[first..tiles.len().min(first + together)];
-            let (v_place, m_place) = (together * channels + APART, together * filters + APART);
-            with_scratch(PLACES * (v_place + m_place), |scratch| {
-                let (v, m) = scratch.split_at_mut(PLACES * v_place);
-                for (i, &(image, top, left)) in tiles.iter().enumerate() {
-                    let x = images[image].0;
-                    let v = &mut v[i * channels..];
-                    assert!(v.len() >= (PLACES - 1) * v_place + channels);
-                    // SAFETY: the machine has the level; the view lies within
-                    // the arena with a frame of 1, and `v` has a tile's
-                    // channels at each of the places (asserted).
-                    unsafe {
-                        let first = x.at(top, left) - x.row - x.pixel;
-                        let from = Tile {
-                            first: arena.values.at(first, channels).cast_const(),
-                            row: x.row,
-                            pixel: x.pixel,
-                            rows: x.height + 2 - top,
-                            columns: x.width + 2 - left,
-                            channels,
-                        };
-                        let to = Places {
-                            first: v.as_mut_ptr(),
-                            place: v_place,
-                            vector: lanes(self.level),
-                        };
-                        vector::run(self.level, &Input { from, to });
-                    }
-                }
-                self.multiply((v, v_place), (m, m_place), tiles.len());
-                for (i, &(image, top, left)) in tiles.iter().enumerate() {
-                    let y = images[image].1;
-                    let m = &m[i * filters..];
-                    assert!(m.len() >= (PLACES - 1) * m_place + filters);
-                    // SAFETY: as above; a tile alone writes its outputs.
-                    unsafe {
-                        let output = Output {
-                            m: m.as_ptr(),
-                            place: m_place,
-                            y: arena.values.at(y.at(top, left), filters),
-                            row: y.row,
-                            pixel: y.pixel,
-                            residual: residual.map(|r| {
-                                let first = arena.values.at(r.at(top, left), filters);
-                                (first.cast_const(), r.row, r.pixel)
-                            }),
-                            rows: y.height - top,
-                            columns: y.width - left,
-                            bias: &self.bias,
-                            relu: self.relu,
-                        };
-                        vector::run(self.level, &output);
-                    }
-                }
-            });
+        let pass = Pass {
+            winograd: self,
+            arena: Arena::new(arena),
+            images,
+            residual,
+        };
+        let threads = if parallel {
+            rayon::current_num_threads()
+        } else {
+            1
+        };
+        let together = self.tiles_together(tiles.len(), threads);
+        let groups = tiles.len().div_ceil(together);
+        // Too few groups for all threads: output channels are shared out, too.
+        let parts = threads.div_ceil(groups).min(self.blocks.len());
+        let share = self.blocks.len().div_ceil(parts);
+        for_each(groups * parts, parallel, |task| {
+            let tiles = &tiles[task / parts * together..];
+            let begin = self.blocks.len().min(task % parts * share);
+            let blocks = &self.blocks[begin..];
+            pass.run(
+                &tiles[..together.min(tiles.len())],
+                &blocks[..share.min(blocks.len())],
+            );
+        });
+    }
+}
+
+/// A tile of an image: number of the image, row and column of its first output.
+type Place = (usize, usize, usize);
+
+/// A convolution at work. All that it reads lies within the arena, and nothing
+/// of it is written in this step.
+struct Pass<'a> {
+    winograd: &'a Winograd,
+    arena: Arena,
+    images: &'a [(&'a View, &'a View)],
+    residual: Option<&'a View>,
+}
+
+impl Pass<'_> {
+    /// Some tiles, by some neighbouring blocks of output channels.
+    fn run(&self, tiles: &[Place], blocks: &[Block]) {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+            return;
+        };
+        let Winograd {
+            level, channels, ..
+        } = *self.winograd;
+        let end = last.channel + last.width.channels(level);
+        let (outputs, filters) = (first.channel..end, end - first.channel);
+        let (v_place, m_place) = (
+            tiles.len() * channels + APART,
+            tiles.len() * filters + APART,
+        );
+        with_scratch(PLACES * (v_place + m_place), |scratch| {
+            let (v, m) = scratch.split_at_mut(PLACES * v_place);
+            for (i, &tile) in tiles.iter().enumerate() {
+                self.transform(tile, &mut v[i * channels..], v_place);
+            }
+            self.multiply((v, v_place), (m, m_place), tiles.len(), blocks);
+            for (i, &tile) in tiles.iter().enumerate() {
+                self.finish(tile, &m[i * filters..], m_place, outputs.clone());
+            }
         });
     }
 
+    /// Transforms the inputs of a tile to the beginning of each place of `v`.
+    fn transform(&self, (image, top, left): Place, v: &mut [f32], place: usize) {
+        let Winograd {
+            level, channels, ..
+        } = *self.winograd;
+        let x = self.images[image].0;
+        assert!(v.len() >= (PLACES - 1) * place + channels);
+        // SAFETY: the machine has the level; the view lies within the arena with
+        // a frame of 1, and `v` has a tile's channels at each of the places
+        // (asserted).
+        unsafe {
+            let first = x.at(top, left) - x.row - x.pixel;
+            let from = Tile {
+                first: self.arena.values.at(first, channels).cast_const(),
+                row: x.row,
+                pixel: x.pixel,
+                rows: x.height + 2 - top,
+                columns: x.width + 2 - left,
+                channels,
+            };
+            let to = Places {
+                first: v.as_mut_ptr(),
+                place,
+                vector: lanes(level),
+            };
+            vector::run(level, &Input { from, to });
+        }
+    }
+
     /// The matrix products of all places: `v` is `[36, tiles, channels]`, `m`
-    /// `[36, tiles, filters]`, from place to place as many values as stated.
+    /// `[36, tiles, filters]` of these blocks, from place to place as many values
+    /// as stated.
     fn multiply(
         &self,
         (v, v_place): (&[f32], usize),
         (m, m_place): (&mut [f32], usize),
         tiles: usize,
+        blocks: &[Block],
     ) {
-        let (channels, filters) = (self.channels, self.bias.len());
+        let Winograd {
+            level, channels, ..
+        } = *self.winograd;
+        let first = blocks[0].channel;
+        let filters: usize = blocks.iter().map(|b| b.width.channels(level)).sum();
         assert!(tiles * channels <= v_place && PLACES * v_place <= v.len());
         assert!(tiles * filters <= m_place && PLACES * m_place <= m.len());
         let segment = [Segment {
@@ -293,11 +340,13 @@ impl Winograd {
             segments: &segment,
         };
         for place in 0..PLACES {
-            for &(filter, width, weights) in &self.blocks {
-                let pixels = width.pixels(self.level);
+            let weights = &self.winograd.weights[place * self.winograd.place..];
+            for block in blocks {
+                let pixels = block.width.pixels(level);
+                let weights = weights[block.channel * channels..].as_ptr();
                 for tile in (0..tiles).step_by(pixels) {
                     let from = place * v_place + tile * channels;
-                    let to = place * m_place + tile * filters + filter;
+                    let to = place * m_place + tile * filters + block.channel - first;
                     let end = End {
                         bias: None,
                         y: m[to..].as_mut_ptr(),
@@ -305,16 +354,51 @@ impl Winograd {
                         residual: None,
                         relu: false,
                     };
-                    let weights = self.weights[place * self.place + weights..].as_ptr();
                     // SAFETY: `pixels` tiles of inputs and outputs lie within
                     // `v` and `m`, whose sizes are asserted above.
                     unsafe {
-                        let kind = (self.level, width);
+                        let kind = (level, block.width);
                         let pixels = pixels.min(tiles - tile);
                         compute(kind, pixels, &taps, v[from..].as_ptr(), weights, &end);
                     }
                 }
             }
+        }
+    }
+
+    /// Writes `outputs` of a tile, whose products begin `m` at the first place.
+    fn finish(
+        &self,
+        (image, top, left): Place,
+        m: &[f32],
+        place: usize,
+        outputs: std::ops::Range<usize>,
+    ) {
+        let y = self.images[image].1;
+        let filters = outputs.len();
+        assert!(m.len() >= (PLACES - 1) * place + filters);
+        // SAFETY: the machine has the level; the views lie within the arena; a
+        // task alone writes these outputs.
+        unsafe {
+            let address = |view: &View| {
+                let first = view.at(top, left) + outputs.start;
+                self.arena.values.at(first, filters)
+            };
+            let output = Output {
+                m: m.as_ptr(),
+                place,
+                y: address(y),
+                row: y.row,
+                pixel: y.pixel,
+                residual: self
+                    .residual
+                    .map(|r| (address(r).cast_const(), r.row, r.pixel)),
+                rows: y.height - top,
+                columns: y.width - left,
+                bias: &self.winograd.bias[outputs],
+                relu: self.winograd.relu,
+            };
+            vector::run(self.winograd.level, &output);
         }
     }
 }
