@@ -7,6 +7,7 @@ use crate::nn::kernels::nhwc::conv::{ConvSpec, Convolution};
 use crate::nn::kernels::nhwc::winograd::Winograd;
 use crate::nn::kernels::nhwc::{Element, View};
 use crate::nn::kernels::simd::Level;
+use crate::nn::kernels::team::Team;
 use half::bf16;
 
 pub(super) trait Arithmetic: Copy + Send + Sync {
@@ -28,7 +29,7 @@ pub(super) trait Arithmetic: Copy + Send + Sync {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     );
 }
 
@@ -64,11 +65,11 @@ impl Arithmetic for Float32 {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
         match conv {
-            Float32Conv::Direct(conv) => conv.run(arena, x, y, residual, parallel),
-            Float32Conv::Winograd(conv) => conv.run(arena, x, y, residual, parallel),
+            Float32Conv::Direct(conv) => conv.run(arena, x, y, residual, team),
+            Float32Conv::Winograd(conv) => conv.run(arena, x, y, residual, team),
         }
     }
 }
@@ -125,11 +126,11 @@ impl Arithmetic for Bfloat16 {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
         match conv {
-            Bfloat16Conv::Direct(conv) => conv.run(arena, x, y, residual, parallel),
-            Bfloat16Conv::Winograd(conv) => conv.run(arena, x, y, residual, parallel),
+            Bfloat16Conv::Direct(conv) => conv.run(arena, x, y, residual, team),
+            Bfloat16Conv::Winograd(conv) => conv.run(arena, x, y, residual, team),
         }
     }
 }

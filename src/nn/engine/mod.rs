@@ -23,6 +23,7 @@ use super::kernels::matrix::square_products;
 use super::kernels::nhwc::Element;
 use super::kernels::nhwc::bfloat16::Unit;
 use super::kernels::simd;
+use super::kernels::team::Team;
 use super::precision::Precision;
 use crate::error::{Error, Result};
 use arithmetic::{Arithmetic, Bfloat16, Float32, Transformed};
@@ -159,35 +160,29 @@ impl<A: Arithmetic> Cache<A> {
         let plan = self.plan(graph, height, width)?;
         let threads = rayon::current_num_threads();
         let (many, few) = pictures.split_at(pictures.len() / threads * threads);
-        let _apart = if many.is_empty() {
-            threads::apart()
+        let mut outputs: Vec<Outputs> = if threads > 1 {
+            many.par_iter().map(|p| self.pass(&plan, p, None)).collect()
         } else {
-            None
+            many.iter().map(|p| self.pass(&plan, p, None)).collect()
         };
-        // From a thread of the pool: else each step of a pass would be handed
-        // to the pool and waited for, which takes as long as a small step.
-        let outputs = rayon::scope(|_| {
-            let mut outputs: Vec<Outputs> = if threads > 1 {
-                many.par_iter()
-                    .map(|p| self.pass(&plan, p, false))
-                    .collect()
-            } else {
-                many.iter().map(|p| self.pass(&plan, p, false)).collect()
-            };
-            outputs.extend(few.iter().map(|p| self.pass(&plan, p, true)));
-            outputs
-        });
+        if !few.is_empty() {
+            let shared: Vec<Outputs> = threads::as_team(|team| {
+                let pass = |picture: &&[f32]| self.pass(&plan, picture, Some(team));
+                few.iter().map(pass).collect()
+            });
+            outputs.extend(shared);
+        }
         Ok(outputs)
     }
 
-    fn pass(&self, plan: &Plan<A>, picture: &[f32], parallel: bool) -> Outputs {
+    fn pass(&self, plan: &Plan<A>, picture: &[f32], team: Option<&Team>) -> Outputs {
         // Buffers begin at lines of the cache if the arena does.
         let line = CACHE_LINE / size_of::<A::Element>();
         let mut memory = self.lock_arenas().pop().unwrap_or_default();
         memory.resize(memory.len().max(plan.arena() + line), A::Element::ZERO);
         let start = memory.as_ptr().align_offset(CACHE_LINE);
         let arena = &mut memory[start..][..plan.arena()];
-        let outputs = plan.run(arena, picture, parallel);
+        let outputs = plan.run(arena, picture, team);
         self.lock_arenas().push(memory);
         outputs
     }

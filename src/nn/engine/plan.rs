@@ -7,6 +7,7 @@ use super::graph::{Graph, Id, Op};
 use crate::error::Result;
 use crate::nn::kernels::nhwc::conv::ConvSpec;
 use crate::nn::kernels::nhwc::{GROUP, Segment, View, pool, transfer, upsample};
+use crate::nn::kernels::team::Team;
 use std::ops::Range;
 
 /// Buffers begin at multiples of so many values: whole lines of the cache.
@@ -156,15 +157,15 @@ impl<A: Arithmetic> Plan<A> {
     }
 
     /// Runs one picture.
-    pub fn run(&self, arena: &mut [A::Element], picture: &[f32], parallel: bool) -> Outputs {
+    pub fn run(&self, arena: &mut [A::Element], picture: &[f32], team: Option<&Team>) -> Outputs {
         assert!(arena.len() >= self.arena);
         for step in &self.steps {
-            step.run(arena, picture, parallel);
+            step.run(arena, picture, team);
         }
         self.outputs
             .iter()
             .map(|output| match output {
-                Output::Image(view) => transfer::take(arena, view, parallel),
+                Output::Image(view) => transfer::take(arena, view, team),
                 Output::Mean(view) => pool::mean(arena, view),
             })
             .collect()
@@ -172,21 +173,21 @@ impl<A: Arithmetic> Plan<A> {
 }
 
 impl<A: Arithmetic> Step<A> {
-    fn run(&self, arena: &mut [A::Element], picture: &[f32], parallel: bool) {
+    fn run(&self, arena: &mut [A::Element], picture: &[f32], team: Option<&Team>) {
         let (x, y) = (&self.x, &self.y);
         if let Some(frame) = &self.frame {
             let memory = &mut arena[frame.memory.clone()];
             transfer::clear_frame(memory, frame.size, frame.pixel, frame.frame);
         }
         match &self.kernel {
-            Kernel::Put => transfer::put(arena, picture, y, parallel),
+            Kernel::Put => transfer::put(arena, picture, y, team),
             Kernel::Conv { conv, residual } => {
-                A::run(conv, arena, x, y, residual.as_ref(), parallel);
+                A::run(conv, arena, x, y, residual.as_ref(), team);
             }
             &Kernel::MaxPool(kernel, stride, padding) => {
-                pool::max_pool(arena, x, y, (kernel, stride, padding), parallel);
+                pool::max_pool(arena, x, y, (kernel, stride, padding), team);
             }
-            Kernel::Upsample2x => upsample::bilinear2x(arena, x, y, parallel),
+            Kernel::Upsample2x => upsample::bilinear2x(arena, x, y, team),
         }
     }
 }

@@ -1,117 +1,148 @@
-//! Keeps the threads that share a picture apart, on a processor each.
+//! Threads that share a picture: the caller's and the pool's, a processor each.
 //!
 //! A virtual machine counts an idle processor that its host has taken back as
 //! busy: Linux then wakes a thread on the processor of whoever wakes it, and two
-//! threads of the pool take turns on one while another idles. A picture that
-//! comes after a rest so takes as long as with one thread. The threads are bound
-//! while they share a picture, and not longer, so that between pictures they
-//! make room for other programs.
+//! threads take turns on one while another idles. A picture that comes after a
+//! rest so takes as long as with one thread. The threads are bound while they
+//! share a picture, and not longer, so that between pictures they make room for
+//! other programs.
 
-/// Binds each thread of the pool to a processor of its own until the guard is
-/// dropped, if there is one for each and the caller is not of the pool (its other
-/// threads would be at work elsewhere).
-pub(super) fn apart() -> Option<Apart> {
+use crate::nn::kernels::team::Team;
+
+/// Calls `lead` with a [`Team`] of as many members as the pool has threads: the
+/// caller, who need not wait for any other thread, and threads of the pool, as
+/// soon as they are free. Each is bound to a processor of its own, if there is
+/// one for each and the caller is not of the pool (its other threads would be at
+/// work elsewhere).
+pub(super) fn as_team<R>(lead: impl FnOnce(&Team) -> R) -> R {
     let outside = rayon::current_thread_index().is_none();
-    (cfg!(target_os = "linux") && outside && rayon::current_num_threads() > 1).then(|| {
-        rayon::spawn_broadcast(|thread| affinity::bind(thread.index(), thread.num_threads()));
-        Apart
+    let threads = rayon::current_num_threads();
+    let apart = |member| outside.then(|| affinity::bind(member, threads));
+    let team = Team::new(threads);
+    rayon::in_place_scope(|scope| {
+        for member in 1..threads {
+            let (team, apart) = (&team, &apart);
+            scope.spawn(move |_| {
+                let _bound = apart(member);
+                team.help(member);
+            });
+        }
+        let _end = End(&team);
+        let _bound = apart(0);
+        lead(&team)
     })
 }
 
-/// Sets the threads free when it is dropped.
-pub(super) struct Apart;
+/// Sends the helpers home when dropped.
+struct End<'a>(&'a Team);
 
-impl Drop for Apart {
+impl Drop for End<'_> {
     fn drop(&mut self) {
-        rayon::spawn_broadcast(|_| affinity::set_free());
+        self.0.dismiss();
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod affinity {
-    pub(super) fn bind(_index: usize, _threads: usize) {}
-    pub(super) fn set_free() {}
+    pub(super) fn bind(_index: usize, _threads: usize) -> Option<()> {
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
 mod affinity {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    use std::cell::Cell;
 
-    thread_local! {
-        /// Where this thread may run when it is free; how many guards hold it.
-        static HELD: Cell<(Option<CpuSet>, usize)> = const { Cell::new((None, 0)) };
+    /// A thread is bound until it is dropped.
+    pub(super) struct Bound {
+        /// Where the thread may run when it is free.
+        permitted: CpuSet,
     }
 
-    /// Binds this thread, number `index` of `threads`. Where the system refuses
-    /// it stays free.
-    pub(super) fn bind(index: usize, threads: usize) {
-        let (permitted, guards) = HELD.get();
-        let permitted = permitted.or_else(|| {
-            let permitted = sched_getaffinity(None).ok()?;
-            let own = (0..CpuSet::MAX_CPU)
-                .filter(|&cpu| permitted.is_set(cpu))
-                .nth(index)?;
-            let mut alone = CpuSet::new();
-            alone.set(own);
-            let fits = permitted.count() as usize == threads;
-            (fits && sched_setaffinity(None, &alone).is_ok()).then_some(permitted)
-        });
-        HELD.set((permitted, guards + 1));
-    }
-
-    /// Undoes [`bind`] for the last guard.
-    pub(super) fn set_free() {
-        let (permitted, guards) = HELD.get();
-        if guards > 1 {
-            HELD.set((permitted, guards - 1));
-            return;
+    /// Binds this thread, number `index` of `threads`, if it may run on as many
+    /// processors. Where the system refuses it stays free.
+    pub(super) fn bind(index: usize, threads: usize) -> Option<Bound> {
+        let permitted = sched_getaffinity(None).ok()?;
+        if permitted.count() as usize != threads {
+            return None;
         }
-        if let Some(permitted) = permitted {
+        let own = (0..CpuSet::MAX_CPU)
+            .filter(|&cpu| permitted.is_set(cpu))
+            .nth(index)?;
+        let mut alone = CpuSet::new();
+        alone.set(own);
+        sched_setaffinity(None, &alone).ok()?;
+        Some(Bound { permitted })
+    }
+
+    impl Drop for Bound {
+        fn drop(&mut self) {
             // The same set was permitted before.
-            let _ = sched_setaffinity(None, &permitted);
+            let _ = sched_setaffinity(None, &self.permitted);
         }
-        HELD.set((None, 0));
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use super::affinity::{bind, set_free};
-    use rustix::thread::sched_getaffinity;
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    fn permitted() -> u32 {
-        sched_getaffinity(None).unwrap().count()
+    fn counted(team: &Team) -> u32 {
+        let done = AtomicU32::new(0);
+        for _ in 0..100 {
+            team.for_each(7, &|_| {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        done.into_inner()
     }
 
     #[test]
-    fn a_thread_is_bound_while_anyone_wants_it() {
+    fn teams_of_one_pool_side_by_side_and_within_it_all_come_to_an_end() {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(3)
+            .build()
+            .unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(pool.install(|| as_team(counted)), 700));
+            }
+        });
+        let both = pool.install(|| rayon::join(|| as_team(counted), || as_team(counted)));
+        assert_eq!(both, (700, 700));
+    }
+
+    #[test]
+    fn one_thread_is_a_team() {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .unwrap();
+        assert_eq!(pool.install(|| as_team(counted)), 700);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_is_bound_as_long_as_it_should() {
+        use rustix::thread::sched_getaffinity;
         // A thread of its own, so that no other test is bound.
-        std::thread::spawn(|| {
-            let all = sched_getaffinity(None).unwrap();
-            let threads = all.count() as usize;
-            bind(threads - 1, threads);
-            bind(threads - 1, threads);
-            assert_eq!(permitted(), 1);
-            set_free();
-            assert_eq!(permitted(), 1);
-            set_free();
-            assert_eq!(sched_getaffinity(None).unwrap(), all);
-        })
-        .join()
-        .unwrap();
-    }
-
-    #[test]
-    fn threads_without_a_processor_each_stay_free() {
-        std::thread::spawn(|| {
+        let alone = std::thread::spawn(|| {
+            let permitted = || sched_getaffinity(None).unwrap();
             let all = permitted();
-            bind(0, all as usize + 1);
+            let threads = all.count() as usize;
+            drop(affinity::bind(0, threads + 1));
             assert_eq!(permitted(), all);
-            set_free();
+            let bound = affinity::bind(threads - 1, threads);
+            assert_eq!(permitted().count(), 1);
+            if threads > 1 {
+                // Within another's work.
+                drop(affinity::bind(0, threads));
+                assert_eq!(permitted().count(), 1);
+            }
+            drop(bound);
             assert_eq!(permitted(), all);
-        })
-        .join()
-        .unwrap();
+        });
+        alone.join().unwrap();
     }
 }

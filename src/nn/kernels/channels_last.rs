@@ -133,12 +133,12 @@ impl Part {
         match &self.kernel {
             Kernel::Direct(conv) => {
                 for (x, y) in &views {
-                    conv.run(scratch, x, y, None, false);
+                    conv.run(scratch, x, y, None, None);
                 }
             }
             Kernel::Winograd(conv) => {
                 let views: Vec<_> = views.iter().map(|(x, y)| (x, y)).collect();
-                conv.run_all(scratch, &views, None, false);
+                conv.run_all(scratch, &views, None, None);
             }
         }
         views.into_iter().map(|(_, y)| y).collect()

@@ -37,6 +37,7 @@ mod shifted;
 pub(super) mod simd;
 pub(super) mod softmax;
 pub(super) mod ssim;
+pub(super) mod team;
 mod transpose;
 pub(super) mod upsample;
 mod vector;

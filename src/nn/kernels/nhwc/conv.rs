@@ -3,6 +3,7 @@
 use super::tile::{End, Taps, Width, compute};
 use super::{Arena, Element, GROUP, Segment, View, for_each};
 use crate::nn::kernels::simd::Level;
+use crate::nn::kernels::team::Team;
 
 /// Bytes of weights that are used for some rows before the next rows: a share
 /// of the L2 cache. A convolution with more goes over many rows with the tiles
@@ -150,7 +151,7 @@ impl Convolution {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
         let ConvSpec {
             kernel,
@@ -205,9 +206,9 @@ impl Convolution {
             }
         };
         let all = self.blocks.len();
-        let (rows, groups) = self.tasks(y.height, parallel);
+        let (rows, groups) = self.tasks(y.height, team);
         let parts = y.height.div_ceil(rows);
-        for_each(parts * groups, parallel, |task| {
+        for_each(parts * groups, team, |task| {
             let (part, group) = (task % parts, task / parts);
             let last = y.height.min((part + 1) * rows);
             let blocks = &self.blocks[group * all / groups..(group + 1) * all / groups];
@@ -220,17 +221,13 @@ impl Convolution {
     }
 
     /// How many output rows a task has, and how many tasks share the channels.
-    fn tasks(&self, height: usize, parallel: bool) -> (usize, usize) {
+    fn tasks(&self, height: usize, team: Option<&Team>) -> (usize, usize) {
         let bytes = self.weights.len() * size_of::<f32>();
         if bytes <= CACHED_WEIGHTS {
             return (ROWS, 1);
         }
         // As many for each thread.
-        let threads = if parallel {
-            rayon::current_num_threads()
-        } else {
-            1
-        };
+        let threads = team.map_or(1, Team::members);
         let groups = bytes.div_ceil(CACHED_WEIGHTS).next_multiple_of(threads);
         let rows = height.div_ceil(height.div_ceil(MANY_ROWS));
         (rows, groups.min(self.blocks.len()))

@@ -18,6 +18,7 @@ pub(in crate::nn) mod upsample;
 pub(in crate::nn) mod winograd;
 
 use super::buffer::Shared;
+use super::team::Team;
 pub(in crate::nn) use element::Element;
 
 /// Channels are stored in groups of this many: the shortest vector.
@@ -139,12 +140,10 @@ impl<T: Element> Arena<T> {
     }
 }
 
-/// Calls `work` with `0..tasks`, side by side or in turn.
-fn for_each(tasks: usize, parallel: bool, work: impl Fn(usize) + Sync + Send) {
-    use rayon::prelude::*;
-    if parallel && tasks > 1 {
-        (0..tasks).into_par_iter().for_each(work);
-    } else {
-        (0..tasks).for_each(work);
+/// Calls `work` with `0..tasks`, shared by a team or in turn.
+fn for_each(tasks: usize, team: Option<&Team>, work: impl Fn(usize) + Sync) {
+    match team {
+        Some(team) if tasks > 1 => team.for_each(tasks, &work),
+        _ => (0..tasks).for_each(work),
     }
 }

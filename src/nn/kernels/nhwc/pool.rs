@@ -3,6 +3,7 @@
 use super::conv::checked;
 use super::{Element, View, for_each};
 use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::team::Team;
 
 /// The maximum of every `kernel` x `kernel` window; the padding counts as
 /// minus infinity.
@@ -14,7 +15,7 @@ pub(in crate::nn) fn max_pool<T: Element>(
     x: &View,
     y: &View,
     (kernel, stride, padding): (usize, usize, usize),
-    parallel: bool,
+    team: Option<&Team>,
 ) {
     let outputs = |side: usize| (side + 2 * padding - kernel) / stride + 1;
     assert_eq!((y.height, y.width), (outputs(x.height), outputs(x.width)));
@@ -26,7 +27,7 @@ pub(in crate::nn) fn max_pool<T: Element>(
         let first = output * stride;
         first.saturating_sub(padding)..(first + kernel - padding).min(side)
     };
-    for_each(y.height, parallel, |row| {
+    for_each(y.height, team, |row| {
         for column in 0..y.width {
             // SAFETY: both views lie within the arena; a task alone writes its
             // row, and reads what this step does not write.

@@ -2,13 +2,14 @@
 
 use super::{Arena, Element, GROUP, View, for_each};
 use crate::nn::kernels::buffer::{Shared, filled};
+use crate::nn::kernels::team::Team;
 
 /// Rows of a task.
 const ROWS: usize = 8;
 
 /// Calls `work` with every row of an image, some rows a task.
-fn for_each_row(height: usize, parallel: bool, work: impl Fn(usize) + Sync + Send) {
-    for_each(height.div_ceil(ROWS), parallel, |task| {
+fn for_each_row(height: usize, team: Option<&Team>, work: impl Fn(usize) + Sync + Send) {
+    for_each(height.div_ceil(ROWS), team, |task| {
         (task * ROWS..height.min((task + 1) * ROWS)).for_each(&work);
     });
 }
@@ -17,12 +18,17 @@ fn for_each_row(height: usize, parallel: bool, work: impl Fn(usize) + Sync + Sen
 ///
 /// # Panics
 /// If it has another size than the view, or the view lies outside the arena.
-pub(in crate::nn) fn put<T: Element>(arena: &mut [T], image: &[f32], y: &View, parallel: bool) {
+pub(in crate::nn) fn put<T: Element>(
+    arena: &mut [T],
+    image: &[f32],
+    y: &View,
+    team: Option<&Team>,
+) {
     let plane = y.height * y.width;
     assert_eq!(image.len(), y.channels() * plane);
     y.assert_within(arena.len());
     let arena = Arena::new(arena);
-    for_each_row(y.height, parallel, |row| {
+    for_each_row(y.height, team, |row| {
         let reach = (y.width - 1) * y.pixel + y.span();
         // SAFETY: a task alone writes its rows, whose pixels lie one after the
         // other; of a concatenation no other part is written in this step.
@@ -49,12 +55,12 @@ pub(in crate::nn) fn put<T: Element>(arena: &mut [T], image: &[f32], y: &View, p
 ///
 /// # Panics
 /// If the view lies outside the arena.
-pub(in crate::nn) fn take<T: Element>(arena: &[T], x: &View, parallel: bool) -> Vec<f32> {
+pub(in crate::nn) fn take<T: Element>(arena: &[T], x: &View, team: Option<&Team>) -> Vec<f32> {
     x.assert_within(arena.len());
     let plane = x.height * x.width;
     let fill = |image: &mut [std::mem::MaybeUninit<f32>]| {
         let image = Shared::new(image);
-        for_each_row(x.height, parallel, |row| {
+        for_each_row(x.height, team, |row| {
             let pixels = &arena[x.at(row, 0)..][..(x.width - 1) * x.pixel + x.span()];
             let channels = x
                 .segments

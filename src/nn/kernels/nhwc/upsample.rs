@@ -4,13 +4,19 @@ use super::conv::checked;
 use super::{Element, View, for_each};
 use crate::nn::kernels::buffer::with_scratch;
 use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::team::Team;
 
 /// Output row i lies at input row `i (h - 1) / (2 h - 1)`, columns alike. Two
 /// input rows are blended first, then the columns of the blend.
 ///
 /// # Panics
 /// As for [`super::pool::max_pool`].
-pub(in crate::nn) fn bilinear2x<T: Element>(arena: &mut [T], x: &View, y: &View, parallel: bool) {
+pub(in crate::nn) fn bilinear2x<T: Element>(
+    arena: &mut [T],
+    x: &View,
+    y: &View,
+    team: Option<&Team>,
+) {
     assert_eq!((y.height, y.width), (2 * x.height, 2 * x.width));
     assert_eq!(x.segments, y.segments);
     let arena = checked(arena, x, y, None);
@@ -26,7 +32,7 @@ pub(in crate::nn) fn bilinear2x<T: Element>(arena: &mut [T], x: &View, y: &View,
             }
         })
         .collect();
-    for_each(y.height, parallel, |row| {
+    for_each(y.height, team, |row| {
         let (top, down) = place(row, x.height);
         let bottom = (top + 1).min(x.height - 1);
         with_scratch(x.width * span, |line| {

@@ -35,6 +35,7 @@ pub(in crate::nn) use winograd::Winograd;
 
 use super::conv::{ConvSpec, checked, padded_bias};
 use super::{Arena, GROUP, Segment, View, for_each};
+use crate::nn::kernels::team::Team;
 use finish::{End, finish};
 use half::bf16;
 use std::ops::Range;
@@ -208,7 +209,7 @@ impl Convolution {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
         self.spec.assert_fits(x, &self.inputs, y, self.bias.len());
         let strips = Strips::new((y.height, y.width), x.row / x.pixel, self.unit.scatters());
@@ -233,12 +234,12 @@ impl Convolution {
         let pairs = tile_pairs(self.bias.len());
         let count = strips.count();
         if self.weights.len() * size_of::<bf16>() <= CACHED_WEIGHTS {
-            for_each(count.div_ceil(STRIPS), parallel, |i| {
+            for_each(count.div_ceil(STRIPS), team, |i| {
                 pass.run(i * STRIPS..count.min((i + 1) * STRIPS), &pairs);
             });
         } else {
             let parts = count.div_ceil(MANY_STRIPS);
-            for_each(parts * pairs.len(), parallel, |i| {
+            for_each(parts * pairs.len(), team, |i| {
                 let first = i % parts * MANY_STRIPS;
                 let pair = &pairs[i / parts..=i / parts];
                 pass.run(first..count.min(first + MANY_STRIPS), pair);

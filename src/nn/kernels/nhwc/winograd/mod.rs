@@ -14,6 +14,7 @@ use super::tile::{End, Taps, Width, compute, lanes};
 use super::{Arena, Segment, View, for_each};
 use crate::nn::kernels::buffer::{Shared, with_scratch};
 use crate::nn::kernels::simd::Level;
+use crate::nn::kernels::team::Team;
 use crate::nn::kernels::vector;
 use rayon::prelude::*;
 use transforms::{Input, Kernels, Output, Places, TOGETHER, Tile};
@@ -186,9 +187,9 @@ impl Winograd {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
-        self.run_all(arena, &[(x, y)], residual, parallel);
+        self.run_all(arena, &[(x, y)], residual, team);
     }
 
     /// As [`Winograd::run`], from several images to as many, to each of which
@@ -201,7 +202,7 @@ impl Winograd {
         arena: &mut [f32],
         images: &[(&View, &View)],
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
         let mut tiles = Vec::new();
         for (image, &(x, y)) in images.iter().enumerate() {
@@ -221,17 +222,13 @@ impl Winograd {
             images,
             residual,
         };
-        let threads = if parallel {
-            rayon::current_num_threads()
-        } else {
-            1
-        };
+        let threads = team.map_or(1, Team::members);
         let together = self.tiles_together(tiles.len(), threads);
         let groups = tiles.len().div_ceil(together);
         // Too few groups for all threads: output channels are shared out, too.
         let parts = threads.div_ceil(groups).min(self.blocks.len());
         let share = self.blocks.len().div_ceil(parts);
-        for_each(groups * parts, parallel, |task| {
+        for_each(groups * parts, team, |task| {
             let tiles = &tiles[task / parts * together..];
             let begin = self.blocks.len().min(task % parts * share);
             let blocks = &self.blocks[begin..];

@@ -17,6 +17,7 @@ use super::super::{Arena, View, for_each};
 use super::unit::{Product, Sums};
 use super::{STRIP, TILE, Unit, largest_depth, tile_pairs, wide};
 use crate::nn::kernels::buffer::with_scratch;
+use crate::nn::kernels::team::Team;
 use half::bf16;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -136,7 +137,7 @@ impl Winograd {
         x: &View,
         y: &View,
         residual: Option<&View>,
-        parallel: bool,
+        team: Option<&Team>,
     ) {
         assert_eq!((y.height, y.width), (x.height, x.width));
         assert_eq!((x.span(), y.span()), (self.channels, self.bias.len()));
@@ -152,13 +153,13 @@ impl Winograd {
         let tiles = y.height.div_ceil(OUT) * pass.across;
         let pairs = tile_pairs(self.bias.len());
         let groups = tiles.div_ceil(TOGETHER);
-        let parts = if parallel && groups < FEW_GROUPS {
+        let parts = if team.is_some() && groups < FEW_GROUPS {
             FEW_GROUPS.min(pairs.len())
         } else {
             1
         };
         let share = pairs.len().div_ceil(parts);
-        for_each(groups * parts, parallel, |task| {
+        for_each(groups * parts, team, |task| {
             let first = task / parts * TOGETHER;
             let begin = pairs.len().min(task % parts * share);
             let end = pairs.len().min(begin + share);
