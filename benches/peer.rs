@@ -18,6 +18,7 @@ use goma::nn::engine::Engine;
 use goma::nn::layers::Mode;
 use goma::nn::optim::{Adam, AdamOptions};
 use goma::nn::parameters::Parameters;
+use goma::nn::pool::on_pool;
 use goma::nn::precision::{Precision, Work};
 use goma::nn::resnet::{Classifier, Depth, ResNet, ResNetConfig};
 use goma::random::Seed;
@@ -25,7 +26,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 // The allocator that the program has.
 #[global_allocator]
@@ -50,6 +51,27 @@ enum Kind {
 enum Training {
     Draem(Networks, Adam),
     ResNet(Classifier, Adam),
+}
+
+impl Training {
+    fn step(&mut self, x: &Tensor) -> Result<()> {
+        match self {
+            Training::Draem(networks, adam) => {
+                let mask = x.narrow(1, 0, 1)?.gt(0.9f32)?.to_dtype(DType::F32)?;
+                let (restored, classes) = networks.forward(x, Mode::Train)?;
+                let losses = (loss::l2(&restored, x)? + loss::ssim(&restored, x)?)?;
+                adam.backward_step(&(losses + loss::focal(&classes, &mask)?)?)?;
+            }
+            Training::ResNet(network, adam) => {
+                let batch = x.dim(0)?;
+                let classes: Vec<u32> = (0..batch as u32).map(|i| i % 2).collect();
+                let classes = Tensor::from_vec(classes, batch, &Device::Cpu)?;
+                let scores = network.forward(x, Mode::Train)?;
+                adam.backward_step(&candle_nn::loss::cross_entropy(&scores, &classes)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Peer {
@@ -123,20 +145,8 @@ impl Peer {
         }
         let x = self.input.narrow(0, 0, batch)?.contiguous()?;
         let begun = Instant::now();
-        match self.training.as_mut().ok_or("no training")? {
-            Training::Draem(networks, adam) => {
-                let mask = x.narrow(1, 0, 1)?.gt(0.9f32)?.to_dtype(DType::F32)?;
-                let (restored, classes) = networks.forward(&x, Mode::Train)?;
-                let losses = (loss::l2(&restored, &x)? + loss::ssim(&restored, &x)?)?;
-                adam.backward_step(&(losses + loss::focal(&classes, &mask)?)?)?;
-            }
-            Training::ResNet(network, adam) => {
-                let classes: Vec<u32> = (0..batch as u32).map(|i| i % 2).collect();
-                let classes = Tensor::from_vec(classes, batch, &Device::Cpu)?;
-                let scores = network.forward(&x, Mode::Train)?;
-                adam.backward_step(&candle_nn::loss::cross_entropy(&scores, &classes)?)?;
-            }
-        }
+        let training = self.training.as_mut().ok_or("no training")?;
+        on_pool(&Device::Cpu, || training.step(&x))?;
         Ok(begun.elapsed().as_secs_f64() * 1e3)
     }
 }

@@ -22,6 +22,7 @@ use crate::nn::checkpoint::Checkpoint;
 use crate::nn::engine::Engine;
 use crate::nn::loss::{Loss, binary_cross_entropy, cross_entropy};
 use crate::nn::parameters::Parameters;
+use crate::nn::pool::on_pool;
 use crate::nn::weights::WeightFile;
 use crate::progress::Observer;
 use crate::random::Seed;
@@ -307,7 +308,9 @@ impl<'a> Run<'a> {
                     return Err(Error::Stopped);
                 }
                 let chosen = &order[batch];
-                let loss = self.step(train, chosen, frozen, seed.derive("step", step as u64))?;
+                let seed = seed.derive("step", step as u64);
+                let device = self.job.device;
+                let loss = on_pool(device, || self.step(train, chosen, frozen, seed))?;
                 self.progress.losses.push((loss, chosen.len()));
                 observer.advance(1);
                 if written.elapsed() > CHECKPOINT_EVERY {

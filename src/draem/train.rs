@@ -18,6 +18,7 @@ use super::source::{AnomalySource, DefectKind};
 use super::validate::{self, Validation, ValidationRow};
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::Checkpoint;
+use crate::nn::pool::on_pool;
 use crate::progress::Observer;
 use crate::random::Seed;
 use candle_core::Device;
@@ -221,7 +222,8 @@ pub fn fit(
             })
             .unzip();
         let regions: Vec<_> = regions.into_iter().flatten().collect();
-        state.step(step, &batch, &regions, options)?;
+        let work = || state.step(step, &batch, &regions, options);
+        on_pool(device, work)?;
         if options.validates_after(step + 1) {
             let model = state.model()?;
             if !pieces.validation.is_empty() {

@@ -22,6 +22,7 @@ mod ops_generic;
 pub mod optim;
 pub mod parameters;
 pub mod perceptron;
+pub mod pool;
 pub mod precision;
 pub mod resnet;
 pub mod sgd;

@@ -10,6 +10,7 @@ use crate::nn::ema::Ema;
 use crate::nn::layers::Mode;
 use crate::nn::optim::{Adam, AdamOptions};
 use crate::nn::parameters::Parameters;
+use crate::nn::pool::on_pool;
 use crate::nn::resnet::{Classifier, ResNetConfig};
 use crate::nn::weights::{Precision, Weight, write_safetensors};
 use crate::progress::Observer;
@@ -206,7 +207,7 @@ impl<'a> Run<'a> {
                 self.save()?;
                 return Ok(Outcome::Stopped { step: self.step });
             }
-            sums.add(self.one_step()?);
+            sums.add(on_pool(self.device, || self.one_step())?);
             self.step += 1;
             observer.advance(1);
             if self.step.is_multiple_of(CURVE_STEPS) || self.step == self.options.steps {
