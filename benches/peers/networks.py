@@ -94,8 +94,10 @@ def pictures(count, side):
 
 class Goma:
     def __init__(self):
+        # As the program itself does it (src/main.rs).
+        environment = {"MIMALLOC_PURGE_DELAY": "5000"} | os.environ
         self.process = subprocess.Popen([args.peer], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, bufsize=1)
+                                        text=True, bufsize=1, env=environment)
 
     def ask(self, *words):
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
