@@ -175,10 +175,10 @@ fn resnets_are_the_trained_networks_at_odd_sizes() {
 fn of_many_weights() -> Graph {
     let parameters = Parameters::new(Seed::new(9), &Device::Cpu);
     let (mut graph, mut y) = Graph::new(64);
-    for (name, channels, stride) in [("a", 64, 1), ("b", 224, 2)] {
+    for (name, channels, stride) in [("a", 64, 1), ("b", 160, 2)] {
         let shape = ConvShape {
             channels,
-            filters: 224,
+            filters: 160,
             kernel: 3,
             stride,
             padding: 1,
@@ -204,7 +204,7 @@ fn a_picture_gives_the_same_bytes_alone_among_others_and_on_any_threads() {
         for (unit, way) in in_bfloat16() {
             engines.push(Engine::with_unit(graph(), unit, way));
         }
-        let pictures: Vec<Vec<f32>> = (0..7)
+        let pictures: Vec<Vec<f32>> = (0..4)
             .map(|i| picture(channels, height, width, i))
             .collect();
         let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
