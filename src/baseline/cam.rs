@@ -156,7 +156,7 @@ mod tests {
     use crate::baseline::network::{Architecture, Freeze, Pass};
     use crate::nn::cnn::{CnnLayer, CnnOptions, Gather};
     use crate::nn::init::Init;
-    use crate::nn::made_up::{hashed, made_up};
+    use crate::nn::made_up::{self, hashed};
     use crate::nn::parameters::Parameters;
     use crate::nn::resnet::{Depth, ResNetConfig};
     use crate::random::Seed;
@@ -249,15 +249,7 @@ mod tests {
         let config = ResNetConfig::standard(Depth::Resnet18, 3);
         let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
         let network = Network::new(&parameters.root(), &Architecture::ResNet(config), 3).unwrap();
-        let weights = parameters.tensors().into_iter();
-        let weights = weights.map(|(name, t)| {
-            let values = made_up(&name, t.dims());
-            (
-                name,
-                Tensor::from_vec(values, t.dims(), &Device::Cpu).unwrap(),
-            )
-        });
-        parameters.load(&weights.collect()).unwrap();
+        made_up::load(&parameters);
         let x = hashed("cam input", 3 * 64 * 64);
         let x = Tensor::from_vec(x, (1, 3, 64, 64), &Device::Cpu).unwrap();
         assert_eq!(cases.len(), 4);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::nn::cnn::{CnnLayer, Gather};
 use crate::nn::loss::cross_entropy;
-use crate::nn::made_up::{hashed, made_up};
+use crate::nn::made_up::{self, hashed};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -28,14 +28,7 @@ fn a_training_step_of_resnet_18_has_pytorch_s_loss_gradients_and_averages() {
     let architecture = Architecture::ResNet(ResNetConfig::standard(Depth::Resnet18, 3));
     let parameters = Parameters::new(Seed::new(0), &Device::Cpu);
     let network = Network::new(&parameters.root(), &architecture, 3).unwrap();
-    let weights = parameters.tensors().into_iter().map(|(name, t)| {
-        let values = made_up(&name, t.dims());
-        (
-            name,
-            Tensor::from_vec(values, t.dims(), &Device::Cpu).unwrap(),
-        )
-    });
-    parameters.load(&weights.collect()).unwrap();
+    made_up::load(&parameters);
     let x = Tensor::from_vec(
         hashed("input", 4 * 3 * 64 * 64),
         (4, 3, 64, 64),

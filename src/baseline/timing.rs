@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::nn::init::Init;
 use crate::nn::loss::cross_entropy;
 use crate::nn::parameters::Parameters;
-use crate::nn::pool::on_pool;
+use crate::nn::thread_pool::on_pool;
 use crate::nn::weights::WeightFile;
 use crate::random::Seed;
 use candle_core::Device;

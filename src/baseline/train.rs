@@ -22,7 +22,7 @@ use crate::nn::checkpoint::Checkpoint;
 use crate::nn::engine::Engine;
 use crate::nn::loss::{Loss, binary_cross_entropy, cross_entropy};
 use crate::nn::parameters::Parameters;
-use crate::nn::pool::on_pool;
+use crate::nn::thread_pool::on_pool;
 use crate::nn::weights::WeightFile;
 use crate::progress::Observer;
 use crate::random::Seed;

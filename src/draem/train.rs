@@ -18,7 +18,7 @@ use super::source::{AnomalySource, DefectKind};
 use super::validate::{self, Validation, ValidationRow};
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::Checkpoint;
-use crate::nn::pool::on_pool;
+use crate::nn::thread_pool::on_pool;
 use crate::progress::Observer;
 use crate::random::Seed;
 use candle_core::Device;

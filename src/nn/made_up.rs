@@ -1,6 +1,9 @@
 //! Weights and pictures for tests, which tests/reference/resnet.py and
 //! baseline.py make as well.
 
+use super::parameters::Parameters;
+use candle_core::{Device, Tensor};
+
 /// Value `i` of an array is a hash of its name and `i`, in `-1..1`.
 pub(crate) fn hashed(name: &str, count: usize) -> Vec<f32> {
     let start = name.bytes().fold(0x811c_9dc5u32, |h, b| {
@@ -32,4 +35,15 @@ pub(crate) fn made_up(name: &str, shape: &[usize]) -> Vec<f32> {
     };
     let u = hashed(name, shape.iter().product());
     u.into_iter().map(|u| middle + reach * u).collect()
+}
+
+/// Gives all parameters of a ResNet, on the CPU, their [`made_up`] values.
+pub(crate) fn load(parameters: &Parameters) {
+    let tensor = |(name, before): (String, Tensor)| {
+        let values = made_up(&name, before.dims());
+        let made = Tensor::from_vec(values, before.shape(), &Device::Cpu).unwrap();
+        (name, made)
+    };
+    let tensors = parameters.tensors().into_iter().map(tensor).collect();
+    parameters.load(&tensors).unwrap();
 }

@@ -22,10 +22,10 @@ mod ops_generic;
 pub mod optim;
 pub mod parameters;
 pub mod perceptron;
-pub mod pool;
 pub mod precision;
 pub mod resnet;
 pub mod sgd;
+pub mod thread_pool;
 pub mod weights;
 
 pub use kernels::candle_pool::keep_candle_on_one_thread;

@@ -204,7 +204,7 @@ fn a_picture_gives_the_same_bytes_alone_among_others_and_on_any_threads() {
         for (unit, way) in in_bfloat16() {
             engines.push(Engine::with_unit(graph(), unit, way));
         }
-        let pictures: Vec<Vec<f32>> = (0..4)
+        let pictures: Vec<Vec<f32>> = (0..7)
             .map(|i| picture(channels, height, width, i))
             .collect();
         let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();

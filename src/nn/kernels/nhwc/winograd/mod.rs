@@ -196,7 +196,7 @@ impl Winograd {
     /// `residual` is added.
     ///
     /// # Panics
-    /// As there.
+    /// As there, or without an image.
     pub fn run_all(
         &self,
         arena: &mut [f32],
@@ -204,6 +204,7 @@ impl Winograd {
         residual: Option<&View>,
         team: Option<&Team>,
     ) {
+        assert!(!images.is_empty());
         let mut tiles = Vec::new();
         for (image, &(x, y)) in images.iter().enumerate() {
             assert_eq!((y.height, y.width), (x.height, x.width));

@@ -2,10 +2,14 @@
 
 use candle_core::Device;
 
-/// Calls `work` on a thread of the pool if it computes on the CPU. From there an
-/// operation's tasks are shared with the other threads at once; from outside
-/// each operation, of which a step has hundreds, would be handed over to the
-/// pool and waited for.
+/// Calls `work`, which computes on `device`, and returns its result: on a thread
+/// of rayon's pool if that is the CPU. From there an operation's tasks are
+/// shared with the other threads at once; from outside each operation, of which
+/// a step has hundreds, would be handed over to the pool and waited for. What is
+/// computed is the same.
+///
+/// # Panics
+/// If `work` does.
 pub fn on_pool<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
     if device.is_cpu() {
         rayon::scope(|_| work())
