@@ -105,7 +105,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Begin with the anomaly model of this bundle, not with random weights:
-    /// for new pieces, another light, or a longer training
+    /// for new pieces, another light, a longer training, or a larger draem.size
     #[arg(long, value_name = "BUNDLE")]
     start: Option<PathBuf>,
     /// Folder of pictures that simulated defects are filled with
@@ -315,7 +315,16 @@ fn opened_start(
     let start = Start::open(folder, device)?;
     let channels = &dataset.format.channels;
     let wanted = settings.draem.shape(channels.len());
-    start.draem.shape().check_is(wanted)?;
+    let learnt = start.draem.shape();
+    learnt.check_continues_as(wanted)?;
+    if learnt.size != wanted.size {
+        terminal.say(&format!(
+            "note: the weights of {} were learnt at {1} x {1} pixels and are trained on at {2} x {2}",
+            folder.display(),
+            learnt.size,
+            wanted.size
+        ));
+    }
     if &start.channels != channels {
         let names = |channels: &[Channel]| {
             let names: Vec<&str> = channels.iter().map(Channel::name).collect();

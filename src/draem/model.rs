@@ -34,14 +34,12 @@ pub struct DraemShape {
 
 impl DraemShape {
     /// Checks that a model of this shape can be trained further as one of
-    /// another.
+    /// another: channels and widths must be the same. The size may differ, since
+    /// the networks are convolutions alone.
     ///
     /// # Errors
     /// [`Error::Setting`] saying what differs, with the settings that fit.
-    pub fn check_is(self, wanted: Self) -> Result<()> {
-        if self == wanted {
-            return Ok(());
-        }
+    pub fn check_continues_as(self, wanted: Self) -> Result<()> {
         if self.channels != wanted.channels {
             return Err(Error::setting(
                 "start",
@@ -51,26 +49,21 @@ impl DraemShape {
                 ),
             ));
         }
-        let widths = |shape: Self| {
-            let (reconstructive, discriminative) =
-                (shape.reconstructive_width, shape.discriminative_width);
-            format!(
-                "{0} x {0}, widths {reconstructive} and {discriminative}",
-                shape.size
-            )
-        };
+        let widths = |shape: Self| (shape.reconstructive_width, shape.discriminative_width);
+        let (has, asked) = (widths(self), widths(wanted));
+        if has == asked {
+            return Ok(());
+        }
         Err(Error::setting(
             "start",
             format!(
-                "the model to begin from is {}, the settings say {}",
-                widths(self),
-                widths(wanted)
+                "the model to begin from has widths {} and {}, the settings say {} and {}",
+                has.0, has.1, asked.0, asked.1
             ),
         )
         .help(format!(
-            "--set draem.size={} --set draem.reconstructive_width={} --set \
-             draem.discriminative_width={}",
-            self.size, self.reconstructive_width, self.discriminative_width
+            "--set draem.reconstructive_width={} --set draem.discriminative_width={}",
+            has.0, has.1
         )))
     }
 }

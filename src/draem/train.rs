@@ -124,15 +124,15 @@ pub type LossRegions = [Arc<Array2<bool>>];
 ///
 /// Where `regions` are given, losses are taken inside them alone. With `start`
 /// the networks begin with its weights, and not with drawn ones; optimiser and
-/// average begin anew.
+/// average begin anew. Its size may be another.
 ///
 /// The same images, options and seed give the same weights, also across a stop
 /// and a resume, on the CPU.
 ///
 /// # Errors
 /// [`Error::Stopped`] after a requested stop, with the checkpoint written;
-/// [`Error::Data`] without images; [`Error::Setting`] if `start` has another
-/// shape; [`Error::NotFinite`] if training diverges.
+/// [`Error::Data`] without images; [`Error::Setting`] if `start` has other
+/// channels or widths; [`Error::NotFinite`] if training diverges.
 pub fn fit(
     pieces: Pieces<'_>,
     start: Option<&Draem>,

@@ -197,9 +197,10 @@ pub fn fit(plan: Plan<'_>, observer: &dyn Observer) -> Result<Fitted> {
     let mut notes = Vec::new();
     if let Some(start) = plan.start {
         notes.push(format!(
-            "the anomaly model began with the weights of {} ({})",
+            "the anomaly model began with the weights of {} ({}), learnt at {2} x {2} pixels",
             start.name,
-            &start.hash[..12]
+            &start.hash[..12],
+            start.draem.shape().size
         ));
     }
     if !unreadable.is_empty() {

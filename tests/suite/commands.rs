@@ -188,8 +188,13 @@ fn a_training_begins_with_an_earlier_bundle_that_does_not_know_what_is_held_out(
     assert!(further.join("manifest.json").is_file());
     // The same division does not: what was kept back then is kept back again.
     train(&erasers, "same", &["--seed", "3"]).success();
-    let ran = train(&newer, "wide", &["--set", "draem.size=64"]).failure();
-    assert!(stderr(&ran).contains("draem.size=32"), "{}", stderr(&ran));
+    train(&newer, "larger", &["--set", "draem.size=64"]).success();
+    let card = fs::read_to_string(folder.path().join("larger/README.md")).unwrap();
+    assert!(card.contains("learnt at 32 x 32 pixels"), "{card}");
+    let wider = ["--set", "draem.discriminative_width=12"];
+    let ran = train(&newer, "wider", &wider).failure();
+    let help = "--set draem.discriminative_width=";
+    assert!(stderr(&ran).contains(help), "{}", stderr(&ran));
     let ran = train(&newer, "cnn", &["--model", "cnn"]).failure();
     assert!(stderr(&ran).contains("--weights"), "{}", stderr(&ran));
 }

@@ -145,11 +145,9 @@ fn id_of(cell: &str) -> &str {
 /// Labels of both tables; what the tables say against each other goes to the notes.
 fn labels(root: &Path, notes: &mut Vec<String>) -> Result<BTreeMap<String, Label>> {
     let [binary, multi] = TABLES.map(|name| root.join(name));
+    // A folder to be scored, by dataset.json or --layout one of this kind.
     if !binary.is_file() && !multi.is_file() {
-        return Err(Error::malformed(
-            root,
-            format!("neither {} nor {} found", TABLES[0], TABLES[1]),
-        ));
+        notes.push(format!("neither {} nor {} found", TABLES[0], TABLES[1]));
     }
     let defective = read_table(&binary, notes, |value| match value {
         "0" | "0.0" => Some(Label::good()),

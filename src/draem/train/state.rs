@@ -59,7 +59,7 @@ impl State {
             options.discriminative_width,
         )?;
         if let Some(start) = start {
-            start.shape().check_is(shape)?;
+            start.shape().check_continues_as(shape)?;
             parameters.load(&start.weights())?;
         }
         let adam = Adam::new(

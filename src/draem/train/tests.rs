@@ -19,9 +19,13 @@ fn tiny() -> DraemOptions {
 }
 
 fn images() -> Vec<Array3<f32>> {
+    images_of(32)
+}
+
+fn images_of(size: usize) -> Vec<Array3<f32>> {
     (0..8)
         .map(|i| {
-            Array3::from_shape_fn((2, 32, 32), |(c, y, x)| {
+            Array3::from_shape_fn((2, size, size), |(c, y, x)| {
                 ((c * 5 + i + y / 4 + x / 8) % 7) as f32 / 7.0
             })
         })
@@ -49,7 +53,7 @@ fn train(
 
 /// As [`train`], begun with another model's weights and without validation.
 fn train_from(start: &Draem, options: &DraemOptions) -> Result<Draem> {
-    let images = images();
+    let images = images_of(options.size);
     let pieces = Pieces {
         train: &images,
         regions: &[],
@@ -176,7 +180,31 @@ fn a_training_begins_with_the_weights_of_another() {
         ..options
     };
     let refused = train_from(&start, &wider).unwrap_err().to_string();
-    assert!(refused.contains("widths 2 and 2"), "{refused}");
+    assert!(refused.contains("has widths 2 and 2"), "{refused}");
+}
+
+#[test]
+fn a_training_goes_on_at_another_size() {
+    let (start, _) = train(&tiny(), Seed::new(1), None, &Silent).unwrap();
+    let larger = DraemOptions {
+        size: 64,
+        steps: 1,
+        ema: 0.0,
+        warmup: 0,
+        learning_rate: 1e-6,
+        ..tiny()
+    };
+    let model = train_from(&start, &larger).unwrap();
+    assert_eq!(model.shape().size, 64);
+    // One step at that rate leaves the weights where they were.
+    let weights = model.weights();
+    for (name, from) in start.weights() {
+        if !name.contains("running") {
+            let distance = (&weights[&name] - from).unwrap().abs().unwrap();
+            let distance: f32 = distance.max_all().unwrap().to_scalar().unwrap();
+            assert!(distance < 2e-6, "{name}: {distance}");
+        }
+    }
 }
 
 #[test]

@@ -129,3 +129,14 @@ fn a_file_for_each_channel_makes_one_sample_with_group_and_mask() {
         set.missing
     );
 }
+
+#[test]
+fn pieces_to_be_scored_need_no_annotations() {
+    let set = set(&[], &["arrays/a.npy", "arrays/b.npy"]).unwrap();
+    assert_eq!(labels_of(&set), [("a", None), ("b", None)]);
+    let notes = set.notes.join("\n");
+    assert!(
+        notes.contains("neither annotations_binary.csv nor"),
+        "{notes}"
+    );
+}
