@@ -6,7 +6,7 @@ use super::{Catalogue, Masks, Missing, note_list, slashed, stem, walk};
 use crate::data::annotation::{Annotation, Label};
 use crate::data::decode::EXTENSIONS;
 use crate::data::sample::{Channel, PixelSource, Sample, SampleId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
