@@ -105,7 +105,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Begin with the anomaly model of this bundle, not with random weights:
-    /// for new pieces, another light, a longer training, or a larger draem.size
+    /// for new pieces, another light, a longer training, or another draem.size
     #[arg(long, value_name = "BUNDLE")]
     start: Option<PathBuf>,
     /// Folder of pictures that simulated defects are filled with

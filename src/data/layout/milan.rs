@@ -145,7 +145,7 @@ fn id_of(cell: &str) -> &str {
 /// Labels of both tables; what the tables say against each other goes to the notes.
 fn labels(root: &Path, notes: &mut Vec<String>) -> Result<BTreeMap<String, Label>> {
     let [binary, multi] = TABLES.map(|name| root.join(name));
-    // A folder to be scored, by dataset.json or --layout one of this kind.
+    // No error: pieces that are to be scored need no labels.
     if !binary.is_file() && !multi.is_file() {
         notes.push(format!("neither {} nor {} found", TABLES[0], TABLES[1]));
     }
